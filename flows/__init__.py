@@ -1,0 +1,1 @@
+"""The training flow. Prefect lives here and nowhere else."""

@@ -1,0 +1,94 @@
+"""When is work the same work: cache keys, and tasks whose results are kept by them.
+
+A key names the task and hashes three things: what the task was asked for, the source text of the
+rooms that do the work, and the versions of the libraries they stand on. The text is hashed, not a
+version constant that somebody must remember to raise; docs/decisions.md weighs the two.
+"""
+
+import hashlib
+import json
+from collections.abc import Callable
+from functools import cache
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, ParamSpec, TypeVar
+
+from prefect import Task, task
+from prefect.cache_policies import CacheKeyFnPolicy
+from prefect.client.schemas.objects import State, TaskRun
+from prefect.context import TaskRunContext
+from prefect.tasks import exponential_backoff
+from pydantic_core import to_jsonable_python
+
+import gnn_trainer
+from gnn_trainer.errors import GnnTrainerError
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+FETCHING = ("market", "adapters")
+FEATURES = ("market", "features")
+GRAPH = (*FEATURES, "graph")
+TRAINING = (*GRAPH, "model", "training", "artifact/bundle.py")
+EVALUATION = (*TRAINING, "evaluation")
+PUBLISHING = (*EVALUATION, "artifact")
+
+_LIBRARIES = ("numpy", "polars", "torch", "torch-geometric")
+_TRANSIENT_RETRIES = 3
+_BACKOFF_S = 1.0  # waits 1, 2, 4 s, half as much again at most: an adapter has retried before
+
+
+def cached_task(
+    run_name: str,
+    *,
+    rooms: tuple[str, ...],
+    by: Callable[..., object],
+    retried: bool = False,
+) -> Callable[[Callable[P, R]], Task[P, R]]:
+    """A Prefect task whose result, a small pydantic reference, is kept as JSON in the workspace.
+
+    `by` takes the task's parameters and returns what the result depends on besides the code in
+    `rooms`. `retried` tasks run again after errors that call themselves transient.
+    """
+
+    def decorate(function: Callable[P, R]) -> Task[P, R]:
+        def key(context: TaskRunContext, parameters: dict[str, Any]) -> str:
+            return cache_key(function.__name__, rooms, by(**parameters))
+
+        make = task(
+            task_run_name=run_name,
+            cache_policy=CacheKeyFnPolicy(cache_key_fn=key),
+            persist_result=True,
+            result_serializer="json",
+            retries=_TRANSIENT_RETRIES if retried else 0,
+            retry_delay_seconds=exponential_backoff(backoff_factor=_BACKOFF_S),
+            retry_jitter_factor=0.5,
+            retry_condition_fn=is_worth_a_retry,
+        )
+        return make(function)
+
+    return decorate
+
+
+def cache_key(task_name: str, rooms: tuple[str, ...], asked_for: object) -> str:
+    """`<task>-<32 hex>`: a file name that says whose result it holds."""
+    text = json.dumps([code_version(rooms), to_jsonable_python(asked_for)], sort_keys=True)
+    return f"{task_name}-{hashlib.sha256(text.encode()).hexdigest()[:32]}"
+
+
+@cache
+def code_version(rooms: tuple[str, ...]) -> str:
+    """sha256 over the source files of some rooms of the package and the library versions."""
+    package = Path(gnn_trainer.__file__).parent
+    digest = hashlib.sha256("".join(f"{name} {version(name)}" for name in _LIBRARIES).encode())
+    for room in rooms:
+        sources = sorted((package / room).rglob("*.py")) or [package / room]
+        for source in sources:
+            digest.update(f"{source.relative_to(package)}\0".encode() + source.read_bytes())
+    return digest.hexdigest()
+
+
+def is_worth_a_retry(task: Task[..., Any], task_run: TaskRun, state: State[Any]) -> bool:
+    """Only errors of our own tree that say so; Prefect hands us the failed state."""
+    error = state.result(raise_on_failure=False)
+    return isinstance(error, GnnTrainerError) and error.is_transient

@@ -1,0 +1,174 @@
+"""Showing progress: bars on a terminal, a log line every few seconds elsewhere, and a Prefect
+artifact while training. Each is a `progress.ProgressListener`: told often, it shows the newest.
+"""
+
+import contextvars
+import logging
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import cache
+from uuid import UUID
+
+import httpx
+from prefect.artifacts import create_progress_artifact, update_progress_artifact
+from prefect.logging.handlers import PrefectConsoleHandler
+from rich.console import Console
+from rich.progress import BarColumn, TaskID, TextColumn, TimeElapsedColumn
+from rich.progress import Progress as Bars
+
+from gnn_trainer.errors import GnnTrainerError
+from gnn_trainer.progress import Progress, ProgressListener
+
+logger = logging.getLogger("gnn_trainer.progress")
+
+LOG_EVERY_S = 5.0
+PUSH_EVERY_S = 1.5
+
+
+@cache
+def terminal() -> Console:
+    """Where progress and errors go: standard error, so that the summary can be piped."""
+    return Console(stderr=True)
+
+
+@contextmanager
+def shown_progress(console: Console) -> Iterator[ProgressListener]:
+    """Bars if the console is a terminal, log lines if not."""
+    if not console.is_terminal:
+        yield LogLines()
+        return
+    columns = (TextColumn("{task.description:<14}"), BarColumn(), TextColumn("{task.fields[note]}"))
+    with Bars(*columns, TimeElapsedColumn(), console=console) as bars:
+        yield TerminalBars(bars)
+
+
+@contextmanager
+def tamed_prefect(console: Console) -> Iterator[None]:
+    """Make Prefect's log lines fit for a person who waits in front of a command.
+
+    Errors of our own tree come without traceback, since the command shows them at its end. On a
+    terminal only warnings are left, and they do not tear progress bars apart.
+    """
+    plain = PlainErrors()
+    handlers = [h for h in logging.getLogger().handlers if isinstance(h, PrefectConsoleHandler)]
+    before = [(handler, handler.console, handler.level) for handler in handlers]
+    for handler in handlers:
+        handler.addFilter(plain)
+        if console.is_terminal:
+            handler.console = console
+            handler.setLevel(logging.WARNING)
+    try:
+        yield
+    finally:
+        for handler, own_console, level in before:
+            handler.removeFilter(plain)
+            handler.console = own_console
+            handler.setLevel(level)
+
+
+class PlainErrors(logging.Filter):
+    """Takes the traceback off records about errors that we raised on purpose."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        if record.exc_info and isinstance(record.exc_info[1], GnnTrainerError):
+            record.exc_info = record.exc_text = None
+        return True
+
+
+class TerminalBars:
+    """One bar per stage."""
+
+    def __init__(self, bars: Bars) -> None:
+        self._bars = bars
+        self._rows: dict[str, TaskID] = {}
+
+    def __call__(self, progress: Progress, /) -> None:
+        row = self._rows.get(progress.stage)
+        if row is None:
+            row = self._bars.add_task(progress.stage, note="")
+            self._rows[progress.stage] = row
+        self._bars.update(
+            row, completed=progress.done, total=progress.total, note=describe(progress)
+        )
+
+
+class LogLines:
+    """A line per stage when it begins, every LOG_EVERY_S after that, and when it is done."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._last_s: dict[str, float] = {}
+
+    def __call__(self, progress: Progress, /) -> None:
+        now = self._clock()
+        is_due = now - self._last_s.get(progress.stage, -LOG_EVERY_S) >= LOG_EVERY_S
+        if is_due or progress.done >= progress.total:
+            self._last_s[progress.stage] = now
+            logger.info(
+                "%s %.0f %%: %s", progress.stage, 100 * progress.fraction, describe(progress)
+            )
+
+
+def describe(progress: Progress) -> str:
+    """`epoch 3, loss 0.91, eta_s 12`: the figures in the order they were given."""
+    return ", ".join(
+        f"{name} {value:.4g}" if isinstance(value, float) else f"{name} {value}"
+        for name, value in progress.fields.items()
+    )
+
+
+class TrainingArtifact:
+    """A Prefect progress artifact, updated in the background so that no epoch waits for the API."""
+
+    def __init__(self, key: str, push_every_s: float = PUSH_EVERY_S) -> None:
+        self._key = key
+        self._push_every_s = push_every_s
+        self._newest: Progress | None = None
+        self._done = threading.Event()
+        context = contextvars.copy_context()  # the thread must know the run and the API's address
+        self._thread = threading.Thread(target=context.run, args=(self._push,), daemon=True)
+
+    def __call__(self, progress: Progress, /) -> None:
+        self._newest = progress
+
+    def __enter__(self) -> "TrainingArtifact":
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._done.set()
+        self._thread.join()
+
+    def _push(self) -> None:
+        try:
+            self._push_until_done()
+        except httpx.HTTPError as exc:
+            logger.warning("no more training progress in Prefect's UI: %s", exc)
+
+    def _push_until_done(self) -> None:
+        artifact = create_progress_artifact(0.0, key=self._key, description="training")
+        assert isinstance(artifact, UUID)  # not a coroutine: this thread has no event loop
+        pushed: Progress | None = None
+        is_last = False
+        while not is_last:
+            is_last = self._done.wait(self._push_every_s)
+            newest = self._newest
+            if newest is not None and newest is not pushed:
+                update_progress_artifact(
+                    artifact, 100 * newest.fraction, description=describe(newest)
+                )
+                pushed = newest
+
+
+@contextmanager
+def training_artifact(key: str, also: ProgressListener) -> Iterator[ProgressListener]:
+    """Tell both the artifact and another listener."""
+    with TrainingArtifact(key) as artifact:
+
+        def tell_both(progress: Progress, /) -> None:
+            artifact(progress)
+            also(progress)
+
+        yield tell_both

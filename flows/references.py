@@ -1,0 +1,114 @@
+"""What tasks hand to each other: small, JSON-ready, able to say whether the product is there."""
+
+from collections.abc import Mapping
+from typing import Literal
+
+import polars as pl
+
+from flows.run import Reference, Run
+from gnn_trainer.adapters.datasets import DatasetRef, tables_fingerprint
+from gnn_trainer.market.funding import FUNDING_MAX_AGE_MS
+
+Kind = Literal["klines", "funding", "books"]
+
+
+class Rows(Reference):
+    """Rows of the market history in the plan's span."""
+
+    kind: Kind
+    fingerprint: str  # of the rows themselves
+    rows: int
+    dropped: dict[str, str]  # symbols the exchange refused, with the reason
+
+    def is_there(self, run: Run) -> bool:
+        return tables_fingerprint(stored_tables(run, self.kind)) == self.fingerprint
+
+
+def stored_rows(run: Run, kind: Kind, dropped: Mapping[str, str]) -> Rows:
+    """A reference to what the history now has for the plan."""
+    tables = stored_tables(run, kind)
+    return Rows(
+        kind=kind,
+        fingerprint=tables_fingerprint(tables),
+        rows=sum(table.height for table in tables.values()),
+        dropped=dict(dropped),
+    )
+
+
+def stored_tables(run: Run, kind: Kind) -> dict[str, pl.DataFrame]:
+    """Tables by symbol; order books of all symbols are one table."""
+    plan, history = run.plan, run.history
+    start, end = plan.start_ms, plan.end_ms
+    if kind == "books":
+        return {kind: history.read_books(plan.source, plan.symbols, start, end + plan.step_ms)}
+    if kind == "funding":
+        return {
+            symbol: history.read_funding(plan.source, symbol, start - FUNDING_MAX_AGE_MS, end)
+            for symbol in plan.symbols
+        }
+    return {
+        symbol: history.read_klines(plan.source, plan.interval, symbol, start, end)
+        for symbol in plan.symbols
+    }
+
+
+class Relations(Reference):
+    """A prepared graph; `source` is None where none is configured, and then there are no edges."""
+
+    source: str | None
+    edges: int
+
+    def is_there(self, run: Run) -> bool:
+        return True
+
+
+class Features(Reference):
+    """The aligned market, its features, and the report on the data's defects."""
+
+    frame: DatasetRef
+    features: DatasetRef
+    data_report: DatasetRef
+    data_fingerprint: str
+
+    def is_there(self, run: Run) -> bool:
+        return all(map(run.datasets.holds, (self.frame, self.features, self.data_report)))
+
+
+class Graph(Reference):
+    """A GraphSequence."""
+
+    graph: DatasetRef
+
+    def is_there(self, run: Run) -> bool:
+        return run.datasets.holds(self.graph)
+
+
+class Model(Reference):
+    """A trained model as the files of its bundle, by name."""
+
+    files: dict[str, DatasetRef]
+
+    def is_there(self, run: Run) -> bool:
+        return all(map(run.datasets.holds, self.files.values()))
+
+
+class Report(Reference):
+    """An EvaluationReport."""
+
+    report: DatasetRef
+
+    def is_there(self, run: Run) -> bool:
+        return run.datasets.holds(self.report)
+
+
+class Published(Reference):
+    """A version in the model store."""
+
+    uri: str
+    version: str
+    manifest_sha256: str
+    promoted: bool
+
+    def is_there(self, run: Run) -> bool:
+        manifest = f"{run.config.model_name}/{self.version}/manifest.json"
+        return bool(run.models.exists(manifest))

@@ -1,0 +1,125 @@
+"""The outside world, one file each; `open_adapters` connects what the settings name."""
+
+import hashlib
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from pydantic import SecretStr, ValidationError
+
+from gnn_trainer.adapters.folder import FolderStore
+from gnn_trainer.config import TrainConfig
+from gnn_trainer.errors import ConfigError
+from gnn_trainer.market.durable import storage_errors, writing_in
+from gnn_trainer.ports import MarketSource, ModelStore
+from gnn_trainer.settings import Settings, not_yet_supported
+
+if TYPE_CHECKING:
+    from gnn_trainer.adapters.binance import BinanceSource
+    from gnn_trainer.adapters.binance_calls import CallPolicy
+    from gnn_trainer.exchange.config import ExchangeConfig
+    from gnn_trainer.exchange.process import RunningExchange
+
+
+@dataclass(frozen=True)
+class Adapters:
+    """What a run talks to. `exchange` is the simulated one behind `source`, if it is simulated."""
+
+    source: MarketSource
+    models: ModelStore
+    exchange: "RunningExchange | None"
+
+
+@contextmanager
+def open_adapters(
+    settings: Settings, config: TrainConfig, policy: "CallPolicy | None" = None
+) -> Iterator[Adapters]:
+    """Connect to the services the settings name, or start their stand-ins; close them at the end.
+
+    `policy` says how patiently the exchange is asked; None is the adapter's own way.
+
+    Raises:
+        ConfigError: a service is configured that this version cannot talk to, or the workspace
+            cannot be written.
+    """
+    if problems := not_yet_supported(settings):
+        raise ConfigError([str(problem) for problem in problems])
+    with writing_in(settings.workspace):
+        pass  # a workspace that cannot be written is better found before the work than after it
+    with ExitStack() as stack:
+        exchange = None
+        if settings.market_source == "simulated":
+            exchange = stack.enter_context(_simulated_exchange(settings, config))
+        source = stack.enter_context(_market_source(settings, config, exchange, policy))
+        yield Adapters(source, FolderStore(settings.models_folder), exchange)
+
+
+def _simulated_exchange(settings: Settings, config: TrainConfig) -> "RunningExchange":
+    # Imported on use: a run against Binance needs no exchange, `--help` needs nothing at all.
+    from gnn_trainer.exchange.process import start_exchange
+
+    return start_exchange(simulated_market(settings, config))
+
+
+def simulated_market(settings: Settings, config: TrainConfig) -> "ExchangeConfig":
+    """The market that the SIMULATED_* variables describe.
+
+    Raises:
+        ConfigError: the values do not fit together.
+    """
+    from gnn_trainer.exchange.config import GENEROUS_LIMITS, ExchangeConfig
+
+    wanted = settings.simulated
+    given = {"seed": wanted.seed, "symbols": wanted.symbols, "strength": wanted.strength}
+    now_ms = None if wanted.now is None else int(wanted.now.timestamp() * 1000)
+    try:
+        return ExchangeConfig(
+            **{name: value for name, value in given.items() if value is not None},
+            interval=config.interval,
+            replay=wanted.replay,
+            now_ms=now_ms,
+            limits=GENEROUS_LIMITS,  # nobody is protected by waiting for ourselves
+        )
+    except ValidationError as exc:
+        raise ConfigError(f"the SIMULATED_* variables make no market: {exc}") from exc
+
+
+def _market_source(
+    settings: Settings,
+    config: TrainConfig,
+    exchange: "RunningExchange | None",
+    policy: "CallPolicy | None",
+) -> "BinanceSource":
+    from gnn_trainer.adapters.binance import BinanceSource
+
+    if exchange is not None:
+        name = simulated_name(settings, config)
+        return BinanceSource(settings.market, exchange.url, name=name, policy=policy)
+    return BinanceSource(
+        settings.market,
+        settings.market_url,
+        _revealed(settings.binance.api_key),
+        _revealed(settings.binance.api_secret),
+        policy=policy,
+    )
+
+
+def _revealed(secret: SecretStr | None) -> str | None:
+    return None if secret is None else secret.get_secret_value()
+
+
+def simulated_name(settings: Settings, config: TrainConfig) -> str:
+    """A name that two simulated markets share only if they have the same bars.
+
+    It keeps their histories and cached results apart; the time of day on the exchange and its
+    limits change no bar.
+    """
+    market = simulated_market(settings, config)
+    if market.replay is not None:
+        with storage_errors(market.replay):
+            content = market.replay.read_bytes()
+        return f"replay-{settings.market}-{hashlib.sha256(content).hexdigest()[:12]}"
+    terms = market.model_dump_json(include={"seed", "symbols", "interval", "bars", "strength"})
+    digest = hashlib.sha256(terms.encode()).hexdigest()[:8]
+    return f"simulated-{settings.market}-seed{market.seed}-{digest}"

@@ -1,0 +1,95 @@
+"""The CSV files inside archive zips as candle and funding tables.
+
+Header: none in spot klines and old futures klines, one in newer futures files. Times: microseconds
+in spot files from 2025-01-01, milliseconds elsewhere. (github.com/binance/binance-public-data)
+"""
+
+import io
+import zipfile
+from collections.abc import Sequence
+
+import polars as pl
+
+from gnn_trainer.errors import DataError
+from gnn_trainer.market.candles import CANDLE_SCHEMA
+from gnn_trainer.market.funding import FUNDING_SCHEMA
+
+_KLINE_COLUMNS = (
+    "open_time",
+    "open",
+    "high",
+    "low",
+    "close",
+    "volume",
+    "close_time",
+    "quote_volume",
+    "trades",
+    "taker_buy_volume",
+    "taker_buy_quote_volume",
+    "ignore",
+)
+_FUNDING_COLUMNS = ("funding_time", "interval_hours", "rate")
+_MICROSECONDS_FROM = 100_000_000_000_000  # in milliseconds this would be the year 5138
+
+
+def parse_klines(name: str, archive: bytes) -> pl.DataFrame:
+    """Candles of a klines zip. `name` is for error messages.
+
+    Raises:
+        DataError: not a zip of one CSV file with twelve columns of numbers.
+    """
+    return _parse(name, archive, _KLINE_COLUMNS, CANDLE_SCHEMA, "open_time")
+
+
+def parse_funding(name: str, archive: bytes) -> pl.DataFrame:
+    """Settled rates of a fundingRate zip; archives have no mark price.
+
+    Raises:
+        DataError: not a zip of one CSV file with three columns of numbers.
+    """
+    table = _parse(name, archive, _FUNDING_COLUMNS, FUNDING_SCHEMA, "funding_time")
+    return table.select(list(FUNDING_SCHEMA))
+
+
+def _parse(
+    name: str,
+    archive: bytes,
+    columns: Sequence[str],
+    schema: dict[str, pl.DataType],
+    time_column: str,
+) -> pl.DataFrame:
+    text = _only_csv(name, archive)
+    try:
+        table = pl.read_csv(
+            io.BytesIO(text),
+            has_header=False,
+            skip_rows=0 if text[:1].isdigit() else 1,
+            infer_schema=False,
+        )
+        if table.width != len(columns):
+            raise DataError(
+                f"{name} has {table.width} columns; expected {len(columns)}: {', '.join(columns)}"
+            )
+        table.columns = list(columns)
+        return table.select(
+            pl.col(column).cast(dtype) if column in columns else pl.lit(None, dtype).alias(column)
+            for column, dtype in schema.items()
+        ).with_columns(_in_milliseconds(time_column))
+    except pl.exceptions.PolarsError as exc:
+        raise DataError(f"{name} is not a CSV of numbers as expected ({exc})") from exc
+
+
+def _only_csv(name: str, archive: bytes) -> bytes:
+    try:
+        with zipfile.ZipFile(io.BytesIO(archive)) as bundle:
+            members = bundle.namelist()
+            if len(members) != 1:
+                raise DataError(f"{name} holds {len(members)} files; expected one CSV file")
+            return bundle.read(members[0])
+    except zipfile.BadZipFile as exc:
+        raise DataError(f"{name} is not a zip file ({exc}); download it again") from exc
+
+
+def _in_milliseconds(column: str) -> pl.Expr:
+    time = pl.col(column)
+    return pl.when(time >= _MICROSECONDS_FROM).then(time // 1000).otherwise(time).alias(column)

@@ -1,0 +1,127 @@
+"""What tasks hand to each other: frozen dataclasses of arrays, stored under their own hash.
+
+A dataset is one safetensors file: the numpy fields are tensors, every other field is JSON in the
+header. Its name is its sha256, so equal content is stored once, a reference can be checked, and
+nothing is ever overwritten.
+"""
+
+import hashlib
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar, get_type_hints
+
+import numpy as np
+import polars as pl
+from pydantic import BaseModel, ConfigDict, TypeAdapter
+from pydantic_core import to_jsonable_python
+from safetensors import safe_open
+from safetensors.numpy import save
+
+from gnn_trainer.errors import DataError
+from gnn_trainer.market.durable import write_whole, writing_in
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
+    T = TypeVar("T", bound=DataclassInstance)
+
+_HEADER = "fields"
+KEPT_PER_KIND = 8
+
+
+class DatasetRef(BaseModel):
+    """Says where a dataset is and what it holds; small enough to be a task's cached result."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    uri: str  # path below the store's folder
+    fingerprint: str  # sha256 of the file
+    rows: int
+
+
+class DatasetStore:
+    """Datasets in one folder, a subfolder per type."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def put(self, dataset: "DataclassInstance", *, rows: int) -> DatasetRef:
+        """Store a flat frozen dataclass of numpy arrays and JSON-ready values.
+
+        Raises:
+            ConfigError, ServiceError: the folder cannot be written, the disk is full.
+        """
+        values = {field.name: getattr(dataset, field.name) for field in fields(dataset)}
+        arrays = {
+            name: np.ascontiguousarray(value)
+            for name, value in values.items()
+            if isinstance(value, np.ndarray)
+        }
+        others = {name: value for name, value in values.items() if name not in arrays}
+        header = json.dumps(to_jsonable_python(others), sort_keys=True)
+        return self.put_bytes(
+            type(dataset).__name__, save(arrays, metadata={_HEADER: header}), rows=rows
+        )
+
+    def put_bytes(self, kind: str, data: bytes, *, rows: int = 0) -> DatasetRef:
+        """Store anything that is bytes already; errors as for `put`."""
+        fingerprint = hashlib.sha256(data).hexdigest()
+        ref = DatasetRef(uri=f"{kind}/{fingerprint}", fingerprint=fingerprint, rows=rows)
+        path = self._folder / ref.uri
+        with writing_in(path.parent):
+            if not self.holds(ref):
+                write_whole(path, data)
+        return ref
+
+    def get(self, ref: DatasetRef, kind: "type[T]") -> "T":
+        """The dataset as it was put.
+
+        Raises:
+            DataError: it is gone, or not what was stored.
+        """
+        path = self._verified(ref)
+        types = get_type_hints(kind)
+        with safe_open(path, framework="numpy") as file:
+            values: dict[str, Any] = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+            others = json.loads(file.metadata()[_HEADER])
+        for name, value in others.items():
+            values[name] = TypeAdapter(types[name]).validate_python(value)
+        return kind(**values)
+
+    def get_bytes(self, ref: DatasetRef) -> bytes:
+        """What `put_bytes` stored; errors as for `get`."""
+        return self._verified(ref).read_bytes()
+
+    def _verified(self, ref: DatasetRef) -> Path:
+        path = self._folder / ref.uri
+        if not self.holds(ref):
+            raise DataError(f"{path} is gone or altered; run again to make it anew")
+        os.utime(path)  # used just now: the last to be forgotten
+        return path
+
+    def holds(self, ref: DatasetRef) -> bool:
+        """Whether the dataset is there, whole and unaltered."""
+        try:
+            with (self._folder / ref.uri).open("rb") as file:
+                return hashlib.file_digest(file, "sha256").hexdigest() == ref.fingerprint
+        except FileNotFoundError:
+            return False
+
+    def forget_old(self, keep: int = KEPT_PER_KIND) -> None:
+        """Remove all but the `keep` datasets of each type that were used last."""
+        for folder in filter(Path.is_dir, self._folder.glob("*")):
+            files = (path for path in folder.iterdir() if not path.name.startswith("."))
+            for path in sorted(files, key=lambda path: path.stat().st_mtime)[:-keep]:
+                path.unlink(missing_ok=True)
+
+
+def tables_fingerprint(tables: Mapping[str, pl.DataFrame]) -> str:
+    """sha256 over names, schemas and rows; the same however the tables are cut into chunks."""
+    digest = hashlib.sha256()
+    for name in sorted(tables):
+        digest.update(f"{name} {tables[name].schema}".encode())
+        digest.update(tables[name].hash_rows().to_numpy().tobytes())
+    return digest.hexdigest()

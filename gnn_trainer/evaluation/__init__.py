@@ -1,0 +1,1 @@
+"""Judging a model: metrics, baselines on identical samples, the report."""

@@ -1,0 +1,1 @@
+"""The simulated exchange: a market and an HTTP server that speaks Binance REST."""

@@ -1,0 +1,118 @@
+"""Starting and stopping an exchange: an HTTP server on loopback in a thread of this process."""
+
+import asyncio
+import threading
+from types import TracebackType
+from typing import Self
+
+from aiohttp import web
+
+from gnn_trainer.errors import ConfigError
+from gnn_trainer.exchange.clock import ServerClock
+from gnn_trainer.exchange.config import ExchangeConfig
+from gnn_trainer.exchange.faults import FaultPlan
+from gnn_trainer.exchange.gateway import Gateway
+from gnn_trainer.exchange.generated import GeneratedMarket
+from gnn_trainer.exchange.replay import ReplayedMarket
+from gnn_trainer.exchange.server import RequestLog, make_application
+
+HOST = "127.0.0.1"
+_STOP_WITHIN_S = 10.0
+
+
+class RunningExchange:
+    """A simulated exchange that answers at `url` until `close`; a context manager.
+
+    `faults` may be switched on while it runs, `requests` tells what it was asked, `clock.advance`
+    moves its time forward, and `oracle` is the generated market behind it (None for a replay).
+    """
+
+    def __init__(self, config: ExchangeConfig) -> None:
+        self.oracle = GeneratedMarket(config) if config.replay is None else None
+        truth = self.oracle or ReplayedMarket(config)
+        self.clock = ServerClock(truth.now_ms, ticking=config.ticking)
+        self.faults = FaultPlan()
+        self.requests = RequestLog()
+        self._application = make_application(
+            Gateway(truth, self.clock, config.limits), self.faults, self.requests
+        )
+        self._port = config.port
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._stop = asyncio.Event()
+        self._started = threading.Event()
+        self._failure: OSError | None = None
+        # A daemon: whoever forgets to close it does not hang at exit.
+        self._thread = threading.Thread(target=self._run, name="exchange", daemon=True)
+
+    @property
+    def url(self) -> str:
+        """Base of all endpoints, without a path: `<url>/api/v3/...`, `<url>/fapi/v1/...`."""
+        return f"http://{HOST}:{self._port}"
+
+    spot_url = url
+    futures_url = url
+
+    @property
+    def now_ms(self) -> int:
+        return self.clock.now_ms()
+
+    def start(self) -> Self:
+        """Serve.
+
+        Raises:
+            ConfigError: the port is taken.
+        """
+        self._thread.start()
+        self._started.wait()
+        if self._failure is not None:
+            self._thread.join()
+            raise ConfigError(
+                f"exchange port {self._port} cannot be used ({self._failure}); use another, or 0 "
+                "for a free one"
+            ) from self._failure
+        return self
+
+    def close(self) -> None:
+        """Stop serving and free the port; closing twice does nothing."""
+        if self._loop is not None and self._thread.is_alive():
+            self._loop.call_soon_threadsafe(self._stop.set)
+            self._thread.join(_STOP_WITHIN_S)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def _run(self) -> None:
+        asyncio.run(self._serve())
+
+    async def _serve(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        runner = web.AppRunner(self._application, access_log=None, shutdown_timeout=0.2)
+        await runner.setup()
+        try:
+            site = web.TCPSite(runner, HOST, self._port)
+            await site.start()
+            self._port = runner.addresses[0][1]
+            self._started.set()
+            await self._stop.wait()
+        except OSError as exc:
+            self._failure = exc
+        finally:
+            self._started.set()
+            await runner.cleanup()
+
+
+def start_exchange(config: ExchangeConfig) -> RunningExchange:
+    """A running exchange; close it, or use it in a `with` statement.
+
+    Raises:
+        ConfigError: unusable port, replay file or time.
+    """
+    return RunningExchange(config).start()

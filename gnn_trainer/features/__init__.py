@@ -1,0 +1,1 @@
+"""MarketFrame -> FeatureFrame: strictly causal node features, and the scaler fitted on training."""

@@ -1,0 +1,54 @@
+"""Returns, and what is left of them without the market's common move."""
+
+import numpy as np
+
+from gnn_trainer.market.frame import FloatArray, MarketFrame
+from gnn_trainer.market.prices import log_prices
+from gnn_trainer.market.rolling import lagged, window_count, window_sum
+
+PRIOR_BARS = 20  # how many bars of beta 1 the estimate starts from
+
+
+def log_returns(frame: MarketFrame) -> FloatArray:
+    """Log return close to close, r_TN. NaN where this bar or the one before it is invalid."""
+    log_close_TN = log_prices(frame.close_TN, frame.valid_TN)
+    return log_close_TN - lagged(log_close_TN, 1)
+
+
+def peer_returns(r_TN: FloatArray) -> FloatArray:
+    """Mean return of all the other symbols at the same bar; 0 where no other has one.
+
+    A symbol is left out of its own market, or its shocks would hide in it when symbols are few.
+    """
+    known_TN = np.isfinite(r_TN)
+    filled_TN = np.where(known_TN, r_TN, 0.0)
+    others_TN = known_TN.sum(axis=1, keepdims=True) - known_TN
+    mean_TN: FloatArray = filled_TN.sum(axis=1, keepdims=True) - filled_TN
+    mean_TN /= np.maximum(others_TN, 1)
+    return mean_TN
+
+
+def market_betas(r_TN: FloatArray, m_TN: FloatArray, window: int) -> FloatArray:
+    """Beta of each symbol to its market m_TN over the `window` bars before t (t not included).
+
+    Least squares through the origin, drawn towards 1 with the weight of `PRIOR_BARS` bars; 1 where
+    nothing is known yet.
+    """
+    known_TN = np.isfinite(r_TN)
+    market_TN = np.where(known_TN, m_TN, np.nan)
+    covariance_TN = window_sum(r_TN * market_TN, window)
+    variance_TN = window_sum(market_TN * market_TN, window)
+    prior_TN = variance_TN * (PRIOR_BARS / np.maximum(window_count(r_TN, window), 1))
+    with np.errstate(divide="ignore", invalid="ignore"):
+        beta_TN = lagged((covariance_TN + prior_TN) / (variance_TN + prior_TN), 1)
+    beta_TN[~np.isfinite(beta_TN)] = 1.0
+    return beta_TN
+
+
+def residual_returns(r_TN: FloatArray, window: int) -> FloatArray:
+    """Return without the market mode, e = r - beta * m, with `peer_returns` as the market.
+
+    Unit: natural log. Causal: e at t uses returns of bars <= t. NaN stays NaN.
+    """
+    market_TN = peer_returns(r_TN)
+    return r_TN - market_betas(r_TN, market_TN, window) * market_TN

@@ -1,0 +1,19 @@
+"""How the market graph is drawn."""
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class GraphConfig(BaseModel):
+    """Edge rules: what is measured, over how long, and how many edges each symbol keeps."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    neighbours: int = Field(8, ge=1, le=64, description="Incoming edges kept per symbol.")
+    refresh_bars: int = Field(24, ge=1, description="Bars between two redrawings of the graph.")
+    half_life_bars: int = Field(
+        2000, ge=20, description="Bars after which an observation counts half in an edge."
+    )
+    warmup_bars: int = Field(
+        200, ge=20, description="Bars of history needed before the first graph is drawn."
+    )
+    max_lag: int = Field(3, ge=1, le=12, description="Longest lead of a leader, in bars.")

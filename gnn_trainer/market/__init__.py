@@ -1,0 +1,1 @@
+"""Market data: bars, histories, universes, labels and chronological splits."""

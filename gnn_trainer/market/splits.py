@@ -1,0 +1,91 @@
+"""Chronological spans for training, validation and test, with nothing shared across a border."""
+
+from dataclasses import dataclass
+from typing import Self
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from gnn_trainer.errors import DataError
+from gnn_trainer.market.frame import BoolArray, IntArray
+
+
+class SplitConfig(BaseModel):
+    """How the labelled bars are shared out; the test span gets what the first two leave."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    train: float = Field(0.6, gt=0.0, lt=1.0, description="Share of the bars to train on.")
+    validation: float = Field(
+        0.2, gt=0.0, lt=1.0, description="Share of the bars to choose the best epoch on."
+    )
+    embargo_bars: int = Field(
+        24, ge=0, description="Bars left out before each border, on top of the label's horizon."
+    )
+    min_bars: int = Field(32, ge=1, description="Fewest bars a span may have.")
+
+    @model_validator(mode="after")
+    def _leaves_a_test_span(self) -> Self:
+        if self.train + self.validation >= 1.0:
+            raise ValueError(
+                f"train {self.train} + validation {self.validation} leave nothing to test on; "
+                "let them sum to less than 1, e.g. 0.6 and 0.2"
+            )
+        return self
+
+
+@dataclass(frozen=True)
+class Split:
+    """Which bars belong to which span; a bar may belong to none."""
+
+    train_T: BoolArray
+    validation_T: BoolArray
+    test_T: BoolArray
+
+
+def chronological_split(open_time_T: IntArray, end_time_T: IntArray, config: SplitConfig) -> Split:
+    """Cut the labelled bars in time order, by where their labels END.
+
+    A bar stays in an earlier span only if its label ends before the first bar of the later span
+    less the embargo; whoever reaches further is purged. Bars whose label ends after the last bar
+    have no label yet and belong to no span.
+
+    Times are unix ms, ascending: `open_time_T` of the bars, `end_time_T` of their labels.
+
+    Raises:
+        DataError: a span has fewer than `min_bars` bars.
+    """
+    labelled_T = end_time_T <= open_time_T[-1] if len(open_time_T) else np.zeros(0, np.bool_)
+    num_labelled = int(labelled_T.sum())
+    validation_start = int(num_labelled * config.train)
+    test_start = int(num_labelled * (config.train + config.validation))
+    row_T = np.arange(len(open_time_T))
+
+    def span(start: int, next_start: int) -> BoolArray:
+        border = max(0, next_start - config.embargo_bars)
+        ends_before_T = end_time_T < open_time_T[border] if num_labelled else labelled_T
+        return labelled_T & (row_T >= start) & ends_before_T
+
+    split = Split(
+        train_T=span(0, validation_start),
+        validation_T=span(validation_start, test_start),
+        test_T=labelled_T & (row_T >= test_start),
+    )
+    _require_length(split, num_labelled, config)
+    return split
+
+
+def _require_length(split: Split, num_labelled: int, config: SplitConfig) -> None:
+    lengths = {
+        "training": int(split.train_T.sum()),
+        "validation": int(split.validation_T.sum()),
+        "test": int(split.test_T.sum()),
+    }
+    short = [f"{name} {bars}" for name, bars in lengths.items() if bars < config.min_bars]
+    if short:
+        raise DataError(
+            f"too few bars to split: {', '.join(short)} of at least {config.min_bars} each "
+            f"({num_labelled} labelled bars at {config.train:g}/{config.validation:g}/rest, "
+            f"embargo {config.embargo_bars} bars, plus the horizon at each border); "
+            "widen the time range, or shorten horizon or embargo_bars"
+        )

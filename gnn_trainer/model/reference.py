@@ -1,0 +1,80 @@
+"""The same network on torch_geometric: slow, plain, and the truth the fast path is tested against.
+
+It works on one market snapshot, or several joined by `torch_geometric.data.Batch`, through
+`MessagePassing`, and shares every parameter with the `MarketGNN` it is given.
+"""
+
+from torch import Tensor
+from torch_geometric.nn import MessagePassing
+from torch_geometric.utils import softmax
+
+from gnn_trainer.model.layers import LeaderAttention, Spillover
+from gnn_trainer.model.network import SPILLOVER_GAIN, Heads, MarketGNN, read_heads
+
+
+class LeaderAttentionConv(MessagePassing):
+    """LeaderAttention as a torch_geometric convolution over `edge_index` (leader -> follower)."""
+
+    def __init__(self, layer: LeaderAttention) -> None:
+        super().__init__(aggr="add", node_dim=0)
+        self.layer = layer
+
+    def forward(self, h: Tensor, edge_index: Tensor, edge_attr: Tensor) -> Tensor:
+        """[nodes, H], [2, edges], [edges, E] -> [nodes, H]."""
+        layer = self.layer
+        out = self.propagate(
+            edge_index,
+            source=layer.source(h),
+            target=layer.target(h),
+            value=layer.value(h),
+            edge_attr=edge_attr,
+            size=(len(h), len(h)),
+        )
+        result: Tensor = layer.output(layer.dropout(out))
+        return result
+
+    def message(
+        self,
+        source_j: Tensor,
+        target_i: Tensor,
+        value_j: Tensor,
+        edge_attr: Tensor,
+        index: Tensor,
+    ) -> Tensor:
+        weight = softmax(self.layer.score(source_j, target_i, edge_attr), index)  # [edges, h]
+        value = (value_j * self.layer.modulation(edge_attr)).unflatten(-1, (self.layer.heads, -1))
+        return (weight.unsqueeze(-1) * value).flatten(-2)
+
+
+class SpilloverConv(MessagePassing):
+    """Spillover as a torch_geometric convolution."""
+
+    def __init__(self, layer: Spillover) -> None:
+        super().__init__(aggr="add", node_dim=0)
+        self.layer = layer
+
+    def forward(self, x: Tensor, edge_index: Tensor, edge_attr: Tensor) -> Tensor:
+        """[nodes, F], [2, edges], [edges, E] -> [nodes, outputs]."""
+        heard = self.propagate(
+            edge_index, reading=self.layer.reading(x), edge_attr=edge_attr, size=(len(x), len(x))
+        )
+        result: Tensor = self.layer.output(heard)
+        return result
+
+    def message(self, reading_j: Tensor, edge_attr: Tensor) -> Tensor:
+        return reading_j * edge_attr
+
+
+def forward_snapshot(
+    network: MarketGNN, x_TNF: Tensor, edge_index: Tensor, edge_attr: Tensor
+) -> Heads:
+    """One bar: scaled features of the last `history_bars + 1` bars, edges of the newest."""
+    h = network.encoder(x_TNF)[0]  # [N, H]
+    for layer in network.graph_layers:
+        message = LeaderAttentionConv(layer.attention)(layer.norm(h), edge_index, edge_attr)
+        h = layer.merge(h, message)
+    output = network.opinion(h)
+    if network.spillover is not None:
+        heard = SpilloverConv(network.spillover)(x_TNF[-1], edge_index, edge_attr)
+        output = output + SPILLOVER_GAIN * heard
+    return read_heads(output)

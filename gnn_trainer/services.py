@@ -1,0 +1,186 @@
+"""The services a run may talk to: where each is, and how to be let in."""
+
+import re
+from datetime import UTC, datetime
+from typing import Annotated, Literal, Self
+
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    FilePath,
+    SecretStr,
+    field_validator,
+    model_validator,
+)
+
+from gnn_trainer.environment import Env
+
+_URL = re.compile(r"https?://[^/@?#\s]+/?", re.ASCII)
+_ENDPOINT = re.compile(r"(https?://)?[^/@?#\s]+/?", re.ASCII)
+_BROKERS = re.compile(r"[^:/@\s,]+:\d{1,5}(,[^:/@\s,]+:\d{1,5})*", re.ASCII)
+_BUCKET = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]", re.ASCII)
+STRICT = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+
+
+def _server_url(value: str) -> str:
+    if not _URL.fullmatch(value):
+        raise ValueError("expected scheme://host:port, without path, user or password")
+    return value.rstrip("/")
+
+
+class BinanceSettings(BaseModel):
+    """The exchange. Market data is public, so everything is optional."""
+
+    model_config = STRICT
+
+    api_key: Annotated[SecretStr | None, Env("BINANCE_API_KEY")] = Field(
+        None, description="Sent when given; market data needs none."
+    )
+    api_secret: Annotated[SecretStr | None, Env("BINANCE_API_SECRET")] = Field(
+        None, description="Goes with BINANCE_API_KEY."
+    )
+    api_url: Annotated[str | None, Env("BINANCE_API_URL")] = Field(
+        None, description="scheme://host:port of another server for spot; Binance's own if absent."
+    )
+    futures_url: Annotated[str | None, Env("BINANCE_FUTURES_URL")] = Field(
+        None, description="The same for USD-M futures."
+    )
+
+    _check_urls = field_validator("api_url", "futures_url")(_server_url)
+
+    @model_validator(mode="after")
+    def _secret_needs_key(self) -> Self:
+        if self.api_secret is not None and self.api_key is None:
+            raise ValueError("BINANCE_API_SECRET is set without BINANCE_API_KEY; set both")
+        return self
+
+
+class KafkaSettings(BaseModel):
+    """The broker of telemetry and control."""
+
+    model_config = STRICT
+
+    bootstrap_servers: Annotated[str, Env("KAFKA_BOOTSTRAP_SERVERS")] = Field(
+        description="host:port, comma separated. Absent: events go to <WORKSPACE>/events.jsonl."
+    )
+    user: Annotated[
+        str | None, Env("KAFKA_USER", ("KAFKA_USER_CONSUMER", "KAFKA_USER_PRODUCER"))
+    ] = Field(None, description="User for SASL.")
+    password: Annotated[
+        SecretStr | None,
+        Env("KAFKA_PASSWORD", ("KAFKA_PASSWORD_CONSUMER", "KAFKA_PASSWORD_PRODUCER")),
+    ] = Field(None, description="Password for SASL.")
+    ca_path: Annotated[FilePath | None, Env("CA_PATH", ("KAFKA_CA_PATH",))] = Field(
+        None, description="CA certificate file; turns TLS on."
+    )
+    sasl_mechanism: Annotated[
+        Literal["SCRAM-SHA-512", "SCRAM-SHA-256", "PLAIN"], Env("KAFKA_SASL_MECHANISM")
+    ] = Field("SCRAM-SHA-512", description="How the user proves itself.")
+
+    @field_validator("bootstrap_servers")
+    @classmethod
+    def _check_brokers(cls, value: str) -> str:
+        brokers = value.replace(" ", "")
+        if not _BROKERS.fullmatch(brokers):
+            raise ValueError("expected host:port, several separated by commas")
+        return brokers
+
+    @model_validator(mode="after")
+    def _user_and_password(self) -> Self:
+        if (self.user is None) != (self.password is None):
+            raise ValueError("KAFKA_USER and KAFKA_PASSWORD belong together; set both or neither")
+        return self
+
+
+class ArangoSettings(BaseModel):
+    """The database of prepared graphs."""
+
+    model_config = STRICT
+
+    url: Annotated[str, Env("ARANGO_URL")] = Field(
+        description="scheme://host:port. Absent: no prepared graph."
+    )
+    database: Annotated[str, Env("ARANGO_DB")] = Field(description="Database name.")
+    user: Annotated[str, Env("ARANGO_USER")] = Field(description="User.")
+    password: Annotated[SecretStr, Env("ARANGO_PASSWORD")] = Field(description="Password.")
+    collection: Annotated[
+        str | None, Env("GRAPH_COLLECTION_NAME", ("GRAPH_COLLECTION", "GRAPH_NAME"))
+    ] = Field(None, description="Collection of the prepared graph. Absent: none is used.")
+
+    _check_url = field_validator("url")(_server_url)
+
+
+class MinioSettings(BaseModel):
+    """The object store of published models."""
+
+    model_config = STRICT
+
+    endpoint: Annotated[str, Env("MINIO_ENDPOINT")] = Field(
+        description="host:port, with or without scheme. Absent: models go to <WORKSPACE>/models."
+    )
+    access_key: Annotated[SecretStr, Env("MINIO_ACCESS_KEY")] = Field(description="Access key.")
+    secret_key: Annotated[SecretStr, Env("MINIO_SECRET_KEY")] = Field(description="Secret key.")
+    bucket: Annotated[str, Env("MINIO_BUCKET_NAME", ("MINIO_BUCKET",))] = Field(
+        description="Bucket for models."
+    )
+    secure: Annotated[bool | None, Env("MINIO_SECURE")] = Field(
+        None, description="TLS; true if the endpoint says https://, else false."
+    )
+
+    @field_validator("endpoint")
+    @classmethod
+    def _check_endpoint(cls, value: str) -> str:
+        if not _ENDPOINT.fullmatch(value):
+            raise ValueError("expected host:port, with or without http:// or https://")
+        return value.rstrip("/")
+
+    @field_validator("bucket")
+    @classmethod
+    def _check_bucket(cls, value: str) -> str:
+        if not _BUCKET.fullmatch(value):
+            raise ValueError("expected 3 to 63 of a-z, 0-9, dot and hyphen, as S3 requires")
+        return value
+
+    @model_validator(mode="after")
+    def _one_answer_on_tls(self) -> Self:
+        scheme, separator, _ = self.endpoint.partition("://")
+        if separator and self.secure is not None and self.secure != (scheme == "https"):
+            raise ValueError(
+                f"MINIO_ENDPOINT says {scheme}:// and MINIO_SECURE says {self.secure}; keep one"
+            )
+        return self
+
+    @property
+    def url(self) -> str:
+        """The endpoint with its scheme."""
+        if "://" in self.endpoint:
+            return self.endpoint
+        return f"{'https' if self.secure else 'http'}://{self.endpoint}"
+
+
+class SimulatedSettings(BaseModel):
+    """The market behind MARKET_SOURCE=simulated."""
+
+    model_config = STRICT
+
+    seed: Annotated[int, Env("SIMULATED_SEED")] = Field(
+        7, ge=0, description="Seed of the generated market."
+    )
+    symbols: Annotated[int, Env("SIMULATED_SYMBOLS")] = Field(
+        20, ge=4, le=500, description="How many symbols the generated market has."
+    )
+    strength: Annotated[float | None, Env("SIMULATED_STRENGTH")] = Field(
+        None, ge=0.0, lt=1.0, description="Strength of the planted lead-lag graph; 0 is pure noise."
+    )
+    replay: Annotated[FilePath | None, Env("SIMULATED_REPLAY")] = Field(
+        None, description="Parquet file of recorded candles to replay instead of generating."
+    )
+    now: Annotated[datetime | None, Env("SIMULATED_NOW")] = Field(
+        None, description="Time on the simulated exchange, ISO (UTC); its newest bar if absent."
+    )
+
+    @field_validator("now")
+    @classmethod
+    def _utc(cls, value: datetime | None) -> datetime | None:
+        return value.replace(tzinfo=UTC) if value and value.tzinfo is None else value

@@ -1,0 +1,221 @@
+"""Settings: where things are, who we are, and the secrets. The only file that reads os.environ."""
+
+import os
+import secrets
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Annotated, Literal, TypeVar
+
+from pydantic import BaseModel, Field, ValidationError
+from pydantic.fields import FieldInfo
+
+from gnn_trainer.config import TrainConfig, read_config
+from gnn_trainer.environment import (
+    ConfigProblems,
+    Env,
+    Problem,
+    collect,
+    describe_errors,
+    env_fields,
+    misspelt,
+)
+from gnn_trainer.services import (
+    STRICT,
+    ArangoSettings,
+    BinanceSettings,
+    KafkaSettings,
+    MinioSettings,
+    SimulatedSettings,
+)
+
+Model = TypeVar("Model", bound=BaseModel)
+
+
+class Settings(BaseModel):
+    """Who and where. A service that is None is not configured: its stand-in is used."""
+
+    model_config = STRICT
+
+    queue_id: Annotated[str, Env("QUEUE_ID")] = Field(
+        default_factory=lambda: f"local-{secrets.token_hex(4)}",
+        description="Identity of the work in telemetry; generated if absent.",
+    )
+    symbol: Annotated[str, Env("SYMBOL")] = Field(
+        "MARKET_GRAPH", description="Data identifier in telemetry."
+    )
+    type: Annotated[str, Env("TYPE")] = Field(
+        "gnn_model_training", description="Kind of work in telemetry."
+    )
+    telemetry_producer_id: Annotated[str, Env("TELEMETRY_PRODUCER_ID")] = Field(
+        default_factory=lambda: f"gnn-trainer__{secrets.token_hex(3)}",
+        description="Identity of this process in telemetry; generated if absent.",
+    )
+    queue_control_topic: Annotated[str, Env("QUEUE_CONTROL_TOPIC")] = Field(
+        "queue-control", description="Kafka topic of commands."
+    )
+    queue_events_topic: Annotated[str, Env("QUEUE_EVENTS_TOPIC")] = Field(
+        "queue-events", description="Kafka topic of telemetry events."
+    )
+    workspace: Annotated[Path, Env("WORKSPACE")] = Field(
+        Path(".gnn-trainer"),
+        description="Folder of market history, checkpoints, local models and events.",
+    )
+    market_source: Annotated[Literal["binance", "simulated"], Env("MARKET_SOURCE")] = Field(
+        "simulated",
+        description="Where bars come from; binance if a Binance key or URL is set.",
+    )
+    market: Annotated[Literal["usdm", "spot"], Env("MARKET")] = Field(
+        "usdm", description="usdm: perpetuals, with funding rates; spot: no funding."
+    )
+    binance: BinanceSettings = BinanceSettings()
+    simulated: SimulatedSettings = SimulatedSettings()
+    kafka: KafkaSettings | None = None
+    arango: ArangoSettings | None = None
+    minio: MinioSettings | None = None
+
+    @property
+    def models_folder(self) -> Path:
+        return self.workspace / "models"
+
+    @property
+    def market_url(self) -> str | None:
+        """Where the market's REST is asked; None is Binance's own address."""
+        return self.binance.futures_url if self.market == "usdm" else self.binance.api_url
+
+    def stand_ins(self) -> list[str]:
+        """One line per service that is not configured and what is used in its place."""
+        lines = []
+        if self.market_source == "simulated":
+            lines.append(f"market: the {self._simulated_market()} stands in for Binance")
+        if self.kafka is None:
+            lines.append(f"events: {self.workspace / 'events.jsonl'} stands in for Kafka")
+        if self.arango is None or self.arango.collection is None:
+            lines.append("relations: none (no prepared graph named in GRAPH_COLLECTION_NAME)")
+        if self.minio is None:
+            lines.append(f"models: the folder {self.models_folder} stands in for MinIO")
+        return lines
+
+    def _simulated_market(self) -> str:
+        if self.simulated.replay is not None:
+            return f"simulated exchange (replay of {self.simulated.replay.name})"
+        return f"simulated exchange (generated, seed {self.simulated.seed})"
+
+
+SECTIONS: dict[str, type[BaseModel]] = {
+    "binance": BinanceSettings,
+    "simulated": SimulatedSettings,
+    "kafka": KafkaSettings,
+    "arango": ArangoSettings,
+    "minio": MinioSettings,
+}
+ALL_SECTIONS: tuple[type[BaseModel], ...] = (TrainConfig, Settings, *SECTIONS.values())
+# A service is configured when one of these is set; the others only say how to use it.
+_WANTED_BY: dict[str, frozenset[str]] = {
+    "kafka": frozenset({"bootstrap_servers", "user", "password"}),
+    "arango": frozenset({"url", "database", "user", "password", "collection"}),
+    "minio": frozenset({"endpoint", "access_key", "secret_key", "bucket"}),
+}
+
+
+def environment_help() -> str:
+    """Every variable with its aliases and meaning, for `--help`."""
+    lines = [f"  {' | '.join(env.names)}\n      {info.description}" for env, info in variables()]
+    return "\n".join(["environment variables (a blank one counts as not set):", *lines])
+
+
+def load_configuration(flags: Mapping[str, str]) -> tuple[Settings, TrainConfig]:
+    """`build_config` from this process's environment."""
+    return build_config(os.environ, flags)
+
+
+def process_environment() -> Mapping[str, str]:
+    """A copy of this process's variables, for `--check`."""
+    return dict(os.environ)
+
+
+def build_config(
+    environ: Mapping[str, str], flags: Mapping[str, str]
+) -> tuple[Settings, TrainConfig]:
+    """Settings and TrainConfig from variables, and flags by dotted field over them.
+
+    Raises:
+        ConfigProblems: with every problem of both, not just the first.
+    """
+    settings, problems = read_settings(environ)
+    config, config_problems = read_config(environ, flags)
+    problems = problems + config_problems + misspelt(environ, known_variables())
+    if settings is not None:
+        problems += not_yet_supported(settings)
+    if problems or settings is None or config is None:
+        raise ConfigProblems(problems)
+    return settings, config
+
+
+def read_settings(environ: Mapping[str, str]) -> tuple[Settings | None, list[Problem]]:
+    """Settings from variables, or every problem."""
+    sections: dict[str, BaseModel | None] = {}
+    problems: list[Problem] = []
+    for section, model in SECTIONS.items():
+        found, _ = collect(model, environ)
+        if section not in _WANTED_BY or _WANTED_BY[section] & set(found):
+            sections[section], section_problems = _read(model, environ, {})
+            problems += section_problems
+    source = {"market_source": default_market_source(environ)}
+    settings, own_problems = _read(Settings, environ, source)
+    problems = own_problems + problems
+    if settings is None or problems:
+        return None, problems
+    return settings.model_copy(update=sections), []
+
+
+def default_market_source(environ: Mapping[str, str]) -> str:
+    """Whoever gives a Binance key or address wants Binance."""
+    found, _ = collect(BinanceSettings, environ)
+    return "binance" if found else "simulated"
+
+
+def variables() -> Iterator[tuple[Env, FieldInfo]]:
+    """Every variable with the field it feeds."""
+    for model in ALL_SECTIONS:
+        for field, env in env_fields(model).items():
+            yield env, model.model_fields[field]
+
+
+def known_variables() -> set[str]:
+    """Every name that means something to this program."""
+    return {name for env, _ in variables() for name in env.names}
+
+
+def not_yet_supported(settings: Settings) -> list[Problem]:
+    """Services that are configured well and that this version cannot talk to: never ignored."""
+    wanted = (
+        ("KAFKA_BOOTSTRAP_SERVERS", settings.kafka, "events would not be delivered"),
+        ("MINIO_ENDPOINT", settings.minio, "the model would not arrive there"),
+        (
+            "GRAPH_COLLECTION_NAME",
+            settings.arango and settings.arango.collection,
+            "the prepared graph would not be read",
+        ),
+    )
+    return [
+        Problem(
+            name,
+            "",
+            f"is set, but this version has no adapter for it and {loss}; unset it to run without",
+        )
+        for name, service, loss in wanted
+        if service
+    ]
+
+
+def _read(
+    model: type[Model], environ: Mapping[str, str], defaults: Mapping[str, str]
+) -> tuple[Model | None, list[Problem]]:
+    found, problems = collect(model, environ)
+    shown = {field: env.name for field, env in env_fields(model).items()}
+    shown |= {field: item.name for field, item in found.items()}
+    values = {**defaults, **{field: item.value for field, item in found.items()}}
+    try:
+        return model.model_validate(values), problems
+    except ValidationError as exc:
+        return None, problems + describe_errors(exc, model, shown)

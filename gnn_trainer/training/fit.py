@@ -1,0 +1,256 @@
+"""Fitting the network: one pass through the training span per epoch, the best epoch kept."""
+
+import logging
+import math
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from gnn_trainer.errors import DataError, TrainingDiverged
+from gnn_trainer.features.scaler import Scaler, fit_scaler
+from gnn_trainer.graph.sequence import GraphSequence
+from gnn_trainer.market.labels import LabelConfig, fit_class_threshold
+from gnn_trainer.market.splits import Split
+from gnn_trainer.model.config import ModelConfig
+from gnn_trainer.model.network import MarketGNN
+from gnn_trainer.progress import Progress, ProgressListener
+from gnn_trainer.training.checkpoint import FitState, load_checkpoint, save_checkpoint
+from gnn_trainer.training.config import FitConfig
+from gnn_trainer.training.inference import run_network
+from gnn_trainer.training.loss import training_loss
+from gnn_trainer.training.rank_ic import mean_rank_ic
+from gnn_trainer.training.samples import (
+    BookDropout,
+    InputTensors,
+    TargetTensors,
+    shuffled_chunks,
+)
+from gnn_trainer.training.trained import EpochRecord, TrainedModel
+
+logger = logging.getLogger(__name__)
+
+WARMUP_SHARE = 0.05  # of all steps
+MIN_GAIN = 1e-4  # of validation RankIC that counts as better
+
+
+@dataclass(frozen=True)
+class FitPlan:
+    """How to fit: everything but the data."""
+
+    model: ModelConfig
+    fit: FitConfig
+    labels: LabelConfig
+    epochs: int
+    learning_rate: float
+    seed: int
+    use_graph: bool = True
+
+
+def fit(
+    graph: GraphSequence,
+    split: Split,
+    plan: FitPlan,
+    *,
+    on_progress: ProgressListener,
+    checkpoint: Path | None = None,
+    identity: str = "",
+    clock: Callable[[], float] = time.monotonic,
+) -> TrainedModel:
+    """Fit on the training span, stop on the validation span; the test span is not looked at.
+
+    A `checkpoint` written by a fit of the same `identity` is carried on from; the final weights
+    are then those of an uninterrupted fit, bit for bit on CPU.
+
+    Raises:
+        TrainingDiverged: the loss is not finite.
+        DataError: no usable row in the training or validation span.
+    """
+    session = _Session(graph, split, plan)
+    state = session.start()
+    if checkpoint and load_checkpoint(checkpoint, state, identity):
+        logger.info("carrying on after epoch %d of %s", state.epoch, checkpoint.name)
+    while state.epoch < plan.epochs and not _has_stalled(state, plan.fit.patience):
+        began = clock()
+        loss = session.train_epoch(state)
+        val_rank_ic = session.validate(state)
+        state.history.append(EpochRecord(state.epoch + 1, loss, val_rank_ic, clock() - began))
+        if state.best_epoch == 0 or val_rank_ic > _best(state) + MIN_GAIN:
+            state.best_epoch = state.epoch
+            state.best = {name: value.clone() for name, value in state.average.items()}
+        if checkpoint:
+            save_checkpoint(checkpoint, state, identity)
+        on_progress(_progress(state, plan))
+    return session.finish(state)
+
+
+class _Session:
+    """Data on the device and the functions of one epoch."""
+
+    def __init__(self, graph: GraphSequence, split: Split, plan: FitPlan) -> None:
+        self.graph, self.split, self.plan = graph, split, plan
+        self.device = choose_device(plan.fit.device)
+        train_TN = graph.mask_TN & split.train_T[:, None]
+        self.scaler: Scaler = fit_scaler(graph.x_TNF, train_TN)
+        self.threshold = fit_class_threshold(graph.labels, split.train_T, plan.labels)
+        with torch.random.fork_rng():
+            torch.manual_seed(plan.seed)
+            self.network = MarketGNN(
+                plan.model,
+                num_features=len(graph.feature_names),
+                num_edge_attrs=graph.num_edge_attrs,
+                use_graph=plan.use_graph,
+            ).to(self.device)
+        self.network.listen_to([_index(graph.feature_names, name) for name in graph.edge_readings])
+        self.inputs = InputTensors(graph, self.scaler, self.network.history_bars, self.device)
+        self.hide_books = BookDropout(graph, self.scaler, plan.fit.book_dropout, self.device)
+        self.targets = TargetTensors(graph, self.threshold, plan.labels, self.device)
+        self.train_T = torch.from_numpy(split.train_T).to(self.device)
+        for name, rows_T in (("training", split.train_T), ("validation", split.validation_T)):
+            if not bool(self.targets.usable_TN[torch.from_numpy(rows_T)].any()):
+                raise DataError(
+                    f"no usable row in the {name} span of {int(rows_T.sum())} bars; "
+                    "check the data report for masked bars"
+                )
+
+    def start(self) -> FitState:
+        optimizer = torch.optim.AdamW(
+            self.network.parameters(),
+            lr=self.plan.learning_rate,
+            weight_decay=self.plan.fit.weight_decay,
+        )
+        average = _copy(self.network)
+        return FitState(self.network, optimizer, average, best=average, history=[])
+
+    def train_epoch(self, state: FitState) -> float:
+        """One pass over the training span in shuffled chunks; the mean loss."""
+        plan = self.plan
+        rng = np.random.default_rng((plan.seed, state.epoch))
+        chunks = list(shuffled_chunks(self.split.train_T, plan.fit.batch_bars, rng))
+        losses = []
+        with torch.random.fork_rng():
+            torch.manual_seed(int(rng.integers(2**31)))
+            self.network.train()
+            for index, (start, stop) in enumerate(chunks):
+                share = (state.epoch + index / len(chunks)) / plan.epochs
+                _set_rate(state.optimizer, plan.learning_rate * rate_factor(share))
+                losses.append(self._step(state, start, stop))
+        return float(torch.stack(losses).mean())
+
+    def _step(self, state: FitState, start: int, stop: int) -> Tensor:
+        inputs = self.inputs.chunk(start, stop)
+        heads = self.network(
+            self.hide_books(inputs.x_TNF), inputs.leader_CNk, inputs.attr_CNkE
+        )
+        targets = self.targets.chunk(start, stop, self.train_T)
+        if not targets.known_CN.any():
+            return torch.zeros((), device=self.device)
+        loss = training_loss(heads, targets)
+        if not torch.isfinite(loss):
+            raise TrainingDiverged(
+                f"loss {loss.item()} at epoch {state.epoch + 1}, step {state.step + 1}; "
+                "expected a finite number; lower LEARNING_RATE or change SEED"
+            )
+        state.optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        nn.utils.clip_grad_norm_(self.network.parameters(), self.plan.fit.clip_norm)
+        state.optimizer.step()
+        state.step += 1
+        _average_into(state.average, self.network, self.plan.fit.ema_decay, state.step)
+        return loss.detach()
+
+    def validate(self, state: FitState) -> float:
+        """RankIC of the averaged weights on the validation span."""
+        weights = _copy(self.network)
+        self.network.load_state_dict(state.average)
+        rows = np.flatnonzero(self.split.validation_T)
+        start, stop = int(rows[0]), int(rows[-1]) + 1
+        rank_CN, _, _ = run_network(self.network, self.inputs, start, stop)
+        self.network.load_state_dict(weights)
+        known = self.targets.usable_TN[start:stop].cpu().numpy()
+        known = known & self.split.validation_T[start:stop, None]
+        return mean_rank_ic(rank_CN, self.graph.ret_TN[start:stop], known)
+
+    def finish(self, state: FitState) -> TrainedModel:
+        self.network.load_state_dict(state.best)
+        self.network.eval()
+        return TrainedModel(
+            network=self.network,
+            scaler=self.scaler,
+            class_threshold=self.threshold,
+            feature_names=self.graph.feature_names,
+            edge_names=self.graph.edge_names,
+            model_config=self.plan.model,
+            label_config=self.plan.labels,
+            history=tuple(state.history),
+            best_epoch=state.best_epoch,
+            seed=self.plan.seed,
+        )
+
+
+def choose_device(wanted: str) -> torch.device:
+    """`auto` takes CUDA when there is one."""
+    if wanted == "auto":
+        wanted = "cuda" if torch.cuda.is_available() else "cpu"
+    return torch.device(wanted)
+
+
+def rate_factor(share_done: float) -> float:
+    """Share of the full learning rate: linear warm-up, then half a cosine down to zero."""
+    if share_done < WARMUP_SHARE:
+        return max(share_done, 1e-3) / WARMUP_SHARE
+    return 0.5 * (1.0 + math.cos(math.pi * (share_done - WARMUP_SHARE) / (1.0 - WARMUP_SHARE)))
+
+
+def without_graph(plan: FitPlan) -> FitPlan:
+    """The same plan for the network with its graph layers left out."""
+    return replace(plan, use_graph=False)
+
+
+def _index(names: Sequence[str], name: str) -> int | None:
+    return names.index(name) if name in names else None
+
+
+def _copy(network: nn.Module) -> dict[str, Tensor]:
+    return {name: value.detach().clone() for name, value in network.state_dict().items()}
+
+
+@torch.no_grad()
+def _average_into(average: dict[str, Tensor], network: nn.Module, decay: float, step: int) -> None:
+    decay = min(decay, step / (step + 10))  # start from the weights, not from their beginning
+    for name, value in network.state_dict().items():
+        average[name].lerp_(value, 1.0 - decay)
+
+
+def _set_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
+    for group in optimizer.param_groups:
+        group["lr"] = rate
+
+
+def _best(state: FitState) -> float:
+    return state.history[state.best_epoch - 1].val_rank_ic
+
+
+def _has_stalled(state: FitState, patience: int) -> bool:
+    return state.epoch - state.best_epoch >= patience
+
+
+def _progress(state: FitState, plan: FitPlan) -> Progress:
+    newest = state.history[-1]
+    seconds = sum(entry.seconds for entry in state.history) / len(state.history)
+    return Progress(
+        stage="training" if plan.use_graph else "baseline without graph",
+        done=newest.epoch,
+        total=plan.epochs,
+        fields={
+            "epoch": newest.epoch,
+            "epochs": plan.epochs,
+            "loss": newest.loss,
+            "val_rank_ic": newest.val_rank_ic,
+            "eta_s": seconds * (plan.epochs - newest.epoch),
+        },
+    )

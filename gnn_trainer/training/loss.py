@@ -1,0 +1,45 @@
+"""What the network is asked for: first of all the order of the symbols within each bar."""
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+from torch.nn import functional as fn
+
+from gnn_trainer.model.network import Heads
+
+DIRECTION_WEIGHT = 0.1
+RETURN_WEIGHT = 0.1
+MIN_SYMBOLS = 3  # a correlation over fewer says nothing
+RETURN_CLIP = 5.0  # in units of trailing volatility
+
+
+class Targets(NamedTuple):
+    """Labels of C bars and N symbols; `known_CN` marks those that count."""
+
+    rank_CN: Tensor  # cross-sectional normal score of the label
+    direction_CN: Tensor  # class index, 0 where unknown
+    return_CN: Tensor  # label over its trailing volatility
+    known_CN: Tensor
+
+
+def training_loss(heads: Heads, targets: Targets) -> Tensor:
+    """1 - mean cross-sectional correlation, plus direction and return terms."""
+    known = targets.known_CN
+    rank = 1.0 - cross_sectional_correlation(heads.rank_CN, targets.rank_CN, known)
+    direction = fn.cross_entropy(heads.logits_CN3[known], targets.direction_CN[known])
+    expected = targets.return_CN[known].clamp(-RETURN_CLIP, RETURN_CLIP)
+    size = fn.huber_loss(heads.return_CN[known], expected)
+    return rank + DIRECTION_WEIGHT * direction + RETURN_WEIGHT * size
+
+
+def cross_sectional_correlation(score_CN: Tensor, target_CN: Tensor, known_CN: Tensor) -> Tensor:
+    """Pearson correlation over the symbols of each bar, mean over the bars with enough of them."""
+    weight = known_CN.to(score_CN.dtype)
+    count = weight.sum(dim=1, keepdim=True).clamp_min(1.0)
+    score = (score_CN - (score_CN * weight).sum(dim=1, keepdim=True) / count) * weight
+    target = (target_CN - (target_CN * weight).sum(dim=1, keepdim=True) / count) * weight
+    covariance = (score * target).sum(dim=1)
+    norm = torch.sqrt((score**2).sum(dim=1) * (target**2).sum(dim=1) + 1e-8)
+    enough = known_CN.sum(dim=1) >= MIN_SYMBOLS
+    return (covariance / norm)[enough].mean() if enough.any() else score_CN.sum() * 0.0

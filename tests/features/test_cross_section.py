@@ -1,0 +1,32 @@
+"""Ranks and spreads over the symbols of one bar."""
+
+import numpy as np
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gnn_trainer.features.cross_section import row_deviation, row_mean, row_rank
+
+ROWS = st.lists(st.sampled_from([np.nan, -1.0, 0.0, 0.5, 2.0, 7.0]), min_size=1, max_size=9)
+
+
+@given(ROWS)
+def test_rank_counts_who_is_below_and_splits_ties(row: list[float]) -> None:
+    known = [x for x in row if not np.isnan(x)]
+    expected = [
+        (sum(y < x for y in known) + (known.count(x) - 1) / 2) / max(len(known) - 1, 1)
+        - 0.5 * (len(known) > 1)
+        if x in known
+        else np.nan
+        for x in row
+    ]
+    np.testing.assert_allclose(row_rank(np.array([row]))[0], expected, atol=1e-15)
+
+
+@given(ROWS)
+def test_mean_and_deviation_leave_missing_symbols_out(row: list[float]) -> None:
+    known = [x for x in row if not np.isnan(x)]
+    mean = float(np.mean(known)) if known else np.nan
+    deviation = float(np.std(known)) if len(known) > 1 else np.nan
+    x_TN = np.array([row])
+    np.testing.assert_allclose(row_mean(x_TN)[0], mean, atol=1e-15)
+    np.testing.assert_allclose(row_deviation(x_TN)[0], deviation, atol=1e-15)

@@ -1,0 +1,93 @@
+"""The command line: what it refuses, how fast it answers, and its exit codes."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+TRAIN = Path(__file__).resolve().parents[2] / "flows" / "train.py"
+NOBODY = "http://127.0.0.1:9"  # the discard port: nothing answers
+
+
+def run_train(*flags: str, folder: Path, **variables: str) -> subprocess.CompletedProcess[str]:
+    """`python flows/train.py` in an environment that has only `variables`."""
+    environ = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
+    return subprocess.run(
+        [sys.executable, str(TRAIN), *flags],
+        env=environ | {"PREFECT_API_URL": NOBODY, "COLUMNS": "200"} | variables,
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+def test_help_names_flags_and_variables_without_importing_prefect_or_torch(tmp_path: Path) -> None:
+    asked = run_train("--help", folder=tmp_path, PYTHONPROFILEIMPORTTIME="1")
+
+    assert asked.returncode == 0
+    assert "--time-range" in asked.stdout
+    assert "MINIO_ENDPOINT" in asked.stdout
+    imported = {line.rpartition("|")[2].strip() for line in asked.stderr.splitlines()}
+    assert "pydantic" in imported
+    assert imported.isdisjoint({"prefect", "torch", "polars"})
+
+
+def test_every_configuration_problem_is_shown_at_once_and_nothing_is_started(
+    tmp_path: Path,
+) -> None:
+    refused = run_train(
+        "--interval", "7m", folder=tmp_path, EPOCHS="many", EPOCH="3", MINIO_ENDPONT="minio:9000"
+    )
+
+    assert refused.returncode == 2
+    for shown in ("7m", "many", "EPOCH", "MINIO_ENDPOINT"):
+        assert shown in refused.stderr
+    assert "Traceback" not in refused.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_unknown_flag_is_refused(tmp_path: Path) -> None:
+    refused = run_train("--epoch", "3", folder=tmp_path)
+
+    assert refused.returncode == 2
+    assert "--epoch" in refused.stderr
+
+
+def test_a_flag_beats_a_bad_variable_of_the_same_setting(tmp_path: Path) -> None:
+    refused = run_train("--epochs", "3", "--seed", "x", folder=tmp_path, EPOCHS="many")
+
+    assert "many" not in refused.stderr
+    assert "--seed" in refused.stderr
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
+def test_a_read_only_workspace_is_refused_before_anything_starts(tmp_path: Path) -> None:
+    tmp_path.chmod(0o500)
+
+    refused = run_train(folder=tmp_path, WORKSPACE=str(tmp_path / "workspace"))
+
+    assert refused.returncode == 2
+    assert "WORKSPACE" in refused.stderr
+
+
+def test_a_workspace_that_is_a_file_is_refused_before_anything_starts(tmp_path: Path) -> None:
+    (tmp_path / "taken").write_text("")
+
+    refused = run_train(folder=tmp_path, WORKSPACE=str(tmp_path / "taken"))
+
+    assert refused.returncode == 2
+    assert "WORKSPACE" in refused.stderr
+    assert "Traceback" not in refused.stderr
+
+
+def test_a_prefect_server_that_is_away_is_named(tmp_path: Path) -> None:
+    failed = run_train(folder=tmp_path)
+
+    assert failed.returncode == 1
+    assert NOBODY in failed.stderr
+    assert "PREFECT_API_URL" in failed.stderr
+    assert "Traceback" not in failed.stderr

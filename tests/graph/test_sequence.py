@@ -1,0 +1,55 @@
+"""GraphSequence: what is in force when, and the torch_geometric view of it."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from gnn_trainer.graph.sequence import GraphSequence
+from tests.planted import planted_market, sequence_of
+
+
+@pytest.fixture(scope="module")
+def graph() -> GraphSequence:
+    return planted_market(strength=0.4, num_bars=300).graph
+
+
+def test_edges_do_not_read_the_future(graph: GraphSequence) -> None:
+    returns = graph.past_ret_TN / 0.01
+    whole = sequence_of(returns, np.random.default_rng(5))
+    changed = returns.copy()
+    changed[200:] = 1e6 * np.random.default_rng(6).standard_normal(changed[200:].shape)
+    poisoned = sequence_of(changed, np.random.default_rng(5))
+    for now, then in zip(whole.edges_of(0, 200), poisoned.edges_of(0, 200), strict=True):
+        np.testing.assert_array_equal(now, then)
+
+
+def test_no_edges_before_the_warm_up(graph: GraphSequence) -> None:
+    leader, _ = graph.edges_of(0, 60)
+    assert (leader[:49] == -1).all()
+    assert (leader[49:] >= 0).any()
+
+
+def test_snapshot_is_the_bar_as_a_torch_geometric_graph(graph: GraphSequence) -> None:
+    data = graph.snapshot(250)
+    assert data.validate(raise_on_error=True)
+    assert data.x.shape == (graph.num_symbols, len(graph.feature_names))
+    assert data.edge_index.shape[0] == 2
+    assert data.edge_attr.shape == (data.edge_index.shape[1], graph.num_edge_attrs)
+    assert data.time == graph.open_time_T[250]
+    assert data.symbols == list(graph.symbols)
+    assert torch.equal(data.y, torch.from_numpy(graph.ret_TN[250].astype(np.float32)))
+    assert data.mask.all()
+    leader, attr = graph.edges_of(250, 251)
+    for edge in range(data.edge_index.shape[1]):
+        source, target = data.edge_index[:, edge].tolist()
+        slot = leader[0, target].tolist().index(source)
+        np.testing.assert_array_equal(data.edge_attr[edge], attr[0, target, slot])
+
+
+def test_density_and_churn_count_edges(graph: GraphSequence) -> None:
+    one = np.array([[[1], [-1]], [[1], [0]]], dtype=np.int32)
+    small = replace(graph, symbols=("A", "B"), leader_RNk=one)
+    assert small.density() == pytest.approx(0.75)
+    assert small.churn() == pytest.approx(0.5)

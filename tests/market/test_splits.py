@@ -1,0 +1,105 @@
+"""Chronological spans: order, purge, embargo, and the error when there is too little."""
+
+import re
+from itertools import pairwise
+
+import numpy as np
+import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
+
+from gnn_trainer.errors import DataError
+from gnn_trainer.market.splits import Split, SplitConfig, chronological_split
+
+HOUR_MS = 3_600_000
+
+
+def times(num_bars: int, horizon: int) -> tuple[np.ndarray, np.ndarray]:
+    """Open times, and label ends as `make_labels` gives them."""
+    open_time_T = 1_700_000_000_000 + HOUR_MS * np.arange(num_bars)
+    return open_time_T, open_time_T + (1 + horizon) * HOUR_MS
+
+
+@st.composite
+def splits(draw: st.DrawFn) -> tuple[np.ndarray, np.ndarray, SplitConfig, Split]:
+    train = draw(st.floats(0.2, 0.8))
+    config = SplitConfig(
+        train=train,
+        validation=draw(st.floats(0.05, 0.95 - train)),
+        embargo_bars=draw(st.integers(0, 40)),
+        min_bars=1,
+    )
+    open_time_T, end_time_T = times(draw(st.integers(50, 600)), draw(st.integers(1, 60)))
+    try:
+        split = chronological_split(open_time_T, end_time_T, config)
+    except DataError:
+        assume(False)
+    return open_time_T, end_time_T, config, split
+
+
+@given(splits())
+def test_no_label_reaches_the_next_span_or_its_embargo(
+    drawn: tuple[np.ndarray, np.ndarray, SplitConfig, Split],
+) -> None:
+    open_time_T, end_time_T, config, split = drawn
+    spans = (split.train_T, split.validation_T, split.test_T)
+    for earlier_T, later_T in pairwise(spans):
+        embargo_starts = open_time_T[later_T].min() - config.embargo_bars * HOUR_MS
+        assert end_time_T[earlier_T].max() < embargo_starts
+
+
+@given(splits())
+def test_spans_are_whole_disjoint_and_in_order(
+    drawn: tuple[np.ndarray, np.ndarray, SplitConfig, Split],
+) -> None:
+    split = drawn[3]
+    rows = [np.flatnonzero(span_T) for span_T in (split.train_T, split.validation_T, split.test_T)]
+    for span in rows:
+        np.testing.assert_array_equal(span, np.arange(span[0], span[-1] + 1))
+    assert rows[0][0] == 0
+    assert rows[0][-1] < rows[1][0] <= rows[1][-1] < rows[2][0]
+
+
+@given(splits())
+def test_bars_without_a_label_yet_belong_to_no_span(
+    drawn: tuple[np.ndarray, np.ndarray, SplitConfig, Split],
+) -> None:
+    open_time_T, end_time_T, _, split = drawn
+    labelled_T = end_time_T <= open_time_T[-1]
+    assert np.flatnonzero(split.test_T)[-1] == np.flatnonzero(labelled_T)[-1]
+    assert not ((split.train_T | split.validation_T | split.test_T) & ~labelled_T).any()
+
+
+@given(splits())
+def test_no_more_bars_are_given_up_than_a_border_needs(
+    drawn: tuple[np.ndarray, np.ndarray, SplitConfig, Split],
+) -> None:
+    open_time_T, end_time_T, config, split = drawn
+    horizon_bars = int((end_time_T[0] - open_time_T[0]) // HOUR_MS)
+    gap = int(np.flatnonzero(split.test_T)[0] - np.flatnonzero(split.validation_T)[-1]) - 1
+    assert gap == horizon_bars + config.embargo_bars
+
+
+def test_the_default_shares_are_sixty_twenty_twenty() -> None:
+    split = chronological_split(*times(1002, horizon=1), SplitConfig())
+    assert np.flatnonzero(split.train_T)[-1] == 600 - 24 - 2 - 1
+    assert np.flatnonzero(split.validation_T)[0] == 600
+    assert np.flatnonzero(split.test_T)[0] == 800
+    assert split.test_T.sum() == 200
+
+
+def test_too_few_bars_are_refused_with_the_numbers() -> None:
+    expected = re.escape("too few bars to split: validation 4 of at least 32 each (150 labelled")
+    with pytest.raises(DataError, match=expected):
+        chronological_split(*times(152, horizon=1), SplitConfig(train=0.5))
+
+
+@pytest.mark.parametrize("num_bars", [0, 1, 10])
+def test_a_horizon_longer_than_the_history_is_refused(num_bars: int) -> None:
+    with pytest.raises(DataError, match="training 0, validation 0, test 0"):
+        chronological_split(*times(num_bars, horizon=20), SplitConfig())
+
+
+def test_shares_must_leave_a_test_span() -> None:
+    with pytest.raises(ValueError, match=r"train 0\.8 \+ validation 0\.2 leave nothing"):
+        SplitConfig(train=0.8)

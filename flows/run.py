@@ -66,6 +66,7 @@ class Run:
         self.settings = settings
         self.source = adapters.source
         self.models = adapters.models
+        self.oracle_scores = adapters.oracle_scores
         self.on_progress = on_progress
         self.plan: Plan = make_plan(adapters.source, config)
         self.history = History(settings.workspace / "history")

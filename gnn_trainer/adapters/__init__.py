@@ -6,12 +6,15 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import numpy as np
 from pydantic import SecretStr, ValidationError
 
 from gnn_trainer.adapters.folder import FolderStore
 from gnn_trainer.config import TrainConfig
 from gnn_trainer.errors import ConfigError
+from gnn_trainer.graph.sequence import GraphSequence
 from gnn_trainer.market.durable import storage_errors, writing_in
+from gnn_trainer.market.frame import FloatArray
 from gnn_trainer.ports import MarketSource, ModelStore
 from gnn_trainer.settings import Settings, not_yet_supported
 
@@ -29,6 +32,22 @@ class Adapters:
     source: MarketSource
     models: ModelStore
     exchange: "RunningExchange | None"
+
+    def oracle_scores(self, graph: GraphSequence) -> FloatArray | None:
+        """The best possible score of every bar, [T, N]; None unless the market is generated.
+
+        It is known for the next bar only, and for the generated market's own bars; symbols the
+        market plants nothing in score 0.
+        """
+        market = self.exchange.oracle if self.exchange is not None else None
+        if market is None or (graph.horizon, graph.interval_ms) != (1, market.interval_ms):
+            return None
+        planted_TN = market.oracle_scores(graph.open_time_T)
+        scores_TN = np.zeros((graph.num_bars, graph.num_symbols))
+        for column, symbol in enumerate(graph.symbols):
+            if symbol in market.symbols:
+                scores_TN[:, column] = planted_TN[:, market.symbols.index(symbol)]
+        return np.nan_to_num(scores_TN)
 
 
 @contextmanager

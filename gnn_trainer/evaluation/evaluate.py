@@ -1,7 +1,5 @@
 """Judging a trained model on the test span, beside its baselines."""
 
-from collections.abc import Mapping
-
 import numpy as np
 
 from gnn_trainer.errors import DataError

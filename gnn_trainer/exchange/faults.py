@@ -22,6 +22,8 @@ class FaultKind(StrEnum):
     CUT_OFF = "cut_off"  # the connection closes in the middle of the right answer
     HTML_200 = "html_200"  # a web page with status 200
     ERROR_200 = "error_200"  # an error object with status 200
+    WRONG_SHAPE = "wrong_shape"  # good JSON that is not what was asked for
+    PLAIN_TEXT = "plain_text"  # the right JSON, but announced as text
     NO_RETRY_AFTER_429 = "no_retry_after_429"  # USD-M does not promise the header
     UNKNOWN_SYMBOL_400 = "unknown_symbol_400"
 

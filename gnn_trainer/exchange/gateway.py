@@ -84,6 +84,10 @@ class Gateway:
                 return _error(ApiError(-1121, "Invalid symbol."))
             case FaultKind.ERROR_200:
                 return replace(_error(ApiError(-1000, "An unknown error occurred.")), status=200)
+            case FaultKind.WRONG_SHAPE:
+                return Answer(200, b'[{"unexpected":true}]')
+            case FaultKind.PLAIN_TEXT:
+                return replace(self.answer(path, values), content_type="text/plain")
             case FaultKind.RATE_LIMITED_429:
                 return self._refuse(market, Refusal(retry_after_s=1))
             case FaultKind.NO_RETRY_AFTER_429:

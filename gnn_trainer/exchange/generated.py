@@ -93,6 +93,33 @@ class GeneratedMarket:
     def funding(self, symbol: str) -> FundingHistory:
         return draw_funding(self._plans[self._column[symbol]], self.bars(symbol), self.seed)
 
+    def candles(self, interval: str) -> Candles:
+        """Closed bars of the clean `symbols` at `now_ms`, the numbers that the server sends."""
+        length_ms = interval_ms(interval)
+        columns = [aggregate(self.bars(symbol), length_ms) for symbol in self.symbols]
+        closed = columns[0].open_time + length_ms <= self.now_ms
+
+        def wide(name: str) -> FloatArray:
+            values = [getattr(bars, name)[closed] for bars in columns]
+            return np.stack(values, axis=1).astype(np.float64)
+
+        return Candles(
+            columns[0].open_time[closed],
+            *(wide(field.name.removesuffix("_TN")) for field in fields(Candles)[1:]),
+        )
+
+    def oracle_scores(self, open_times: IntArray) -> FloatArray:
+        """Expected log return of the bar after each of `open_times`, given all up to its close.
+
+        Shape [T, N] for the clean `symbols`, NaN for times outside the generated history. Nobody
+        can know more: the rest of the next return is drawn afterwards.
+        """
+        row_T = (np.asarray(open_times) - self.start_ms) // self.interval_ms + 1
+        known_T = (row_T >= 1) & (row_T < self._num_bars)
+        scores_TN = np.full((len(row_T), len(self.symbols)), np.nan)
+        scores_TN[known_T] = self._returns.foretold_TN[row_T[known_T], : len(self.symbols)]
+        return scores_TN
+
     def oracle_rank_ic(self) -> float:
         """Best RankIC to be had one bar ahead: that of `oracle_scores` over all closed bars.
 
@@ -120,33 +147,6 @@ class GeneratedMarket:
         late = listed_ms > self.start_ms
         first_bar_ms = listed_ms + late * _FIRST_BAR_AFTER_LISTING_MS
         return live_between(bars, first_bar_ms, plan.listing.delisted_ms)
-
-    def candles(self, interval: str) -> Candles:
-        """Closed bars of the clean `symbols` at `now_ms`, the numbers that the server sends."""
-        length_ms = interval_ms(interval)
-        columns = [aggregate(self.bars(symbol), length_ms) for symbol in self.symbols]
-        closed = columns[0].open_time + length_ms <= self.now_ms
-
-        def wide(name: str) -> FloatArray:
-            values = [getattr(bars, name)[closed] for bars in columns]
-            return np.stack(values, axis=1).astype(np.float64)
-
-        return Candles(
-            columns[0].open_time[closed],
-            *(wide(field.name.removesuffix("_TN")) for field in fields(Candles)[1:]),
-        )
-
-    def oracle_scores(self, open_times: IntArray) -> FloatArray:
-        """Expected log return of the bar after each of `open_times`, given all up to its close.
-
-        Shape [T, N] for the clean `symbols`, NaN for times outside the generated history. Nobody
-        can know more: the rest of the next return is drawn afterwards.
-        """
-        row_T = (np.asarray(open_times) - self.start_ms) // self.interval_ms + 1
-        known_T = (row_T >= 1) & (row_T < self._num_bars)
-        scores_TN = np.full((len(row_T), len(self.symbols)), np.nan)
-        scores_TN[known_T] = self._returns.foretold_TN[row_T[known_T], : len(self.symbols)]
-        return scores_TN
 
     @cached_property
     def _returns(self) -> Returns:

@@ -95,8 +95,8 @@ class RunningExchange:
     async def _serve(self) -> None:
         self._loop = asyncio.get_running_loop()
         runner = web.AppRunner(self._application, access_log=None, shutdown_timeout=0.2)
-        await runner.setup()
         try:
+            await runner.setup()
             site = web.TCPSite(runner, HOST, self._port)
             await site.start()
             self._port = runner.addresses[0][1]

@@ -114,7 +114,7 @@ def depth(venue: Venue, query: Query) -> bytes:
     limit = query.limit(_DEPTH_LIMIT, _MAX_DEPTH, clip=True)
     listing = venue.listing("spot", query.text("symbol"))
     document: dict[str, object] = {"lastUpdateId": venue.now_ms() * 8, "bids": [], "asks": []}
-    if listing in venue.trading("spot"):
+    if venue.is_trading("spot", listing):
         book, decimals = venue.book("spot", listing), (SPOT_DECIMALS, SPOT_DECIMALS)
         for side, ticks, quantities in (
             ("bids", book.bid_ticks, book.bid_quantities),

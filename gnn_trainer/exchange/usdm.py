@@ -128,8 +128,7 @@ def depth(venue: Venue, query: Query) -> bytes:
 
 
 def _live(venue: Venue, listing: Listing) -> Listing:
-    is_trading = listing.status_at(venue.now_ms()) == "TRADING"
-    if not is_trading or not venue.has_traded("usdm", listing):
+    if not venue.is_trading("usdm", listing):
         raise ApiError(
             -4108,
             "Symbol is on delivering or delivered or settling or closed or pre-trading.",

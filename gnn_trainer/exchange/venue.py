@@ -65,12 +65,12 @@ class Venue:
         return self.trading(market)
 
     def trading(self, market: MarketName) -> list[Listing]:
-        now_ms = self.now_ms()
-        return [
-            listing
-            for listing in self.listings(market)
-            if listing.status_at(now_ms) == "TRADING" and self.has_traded(market, listing)
-        ]
+        return [listing for listing in self.listings(market) if self.is_trading(market, listing)]
+
+    def is_trading(self, market: MarketName, listing: Listing) -> bool:
+        """Neither announced nor dead, and its first bar has begun."""
+        is_listed = listing.status_at(self.now_ms()) == "TRADING"
+        return is_listed and self.has_traded(market, listing)
 
     def interval_ms(self, query: Query) -> int:
         """The interval asked for; finer ones than the market has are as unknown as bad ones."""

@@ -143,9 +143,7 @@ class _Session:
 
     def _step(self, state: FitState, start: int, stop: int) -> Tensor:
         inputs = self.inputs.chunk(start, stop)
-        heads = self.network(
-            self.hide_books(inputs.x_TNF), inputs.leader_CNk, inputs.attr_CNkE
-        )
+        heads = self.network(self.hide_books(inputs.x_TNF), inputs.leader_CNk, inputs.attr_CNkE)
         targets = self.targets.chunk(start, stop, self.train_T)
         if not targets.known_CN.any():
             return torch.zeros((), device=self.device)

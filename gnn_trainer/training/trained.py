@@ -3,7 +3,6 @@
 from dataclasses import dataclass
 
 from gnn_trainer.features.scaler import Scaler
-from gnn_trainer.graph.config import GraphConfig
 from gnn_trainer.market.labels import LabelConfig
 from gnn_trainer.model.config import ModelConfig
 from gnn_trainer.model.network import MarketGNN

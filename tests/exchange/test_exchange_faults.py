@@ -2,6 +2,7 @@
 
 import json
 
+import aiohttp
 import httpx
 import pytest
 from binance.exceptions import BinanceAPIException
@@ -57,6 +58,19 @@ def test_the_library_sees_code_0_in_a_web_page(exchange: RunningExchange) -> Non
     with pytest.raises(BinanceAPIException) as caught:
         ask(exchange, lambda client: client.futures_klines(**BTC))
     assert (caught.value.status_code, caught.value.code) == (403, 0)
+
+
+def test_json_of_another_shape_comes_as_if_it_were_right(exchange: RunningExchange) -> None:
+    exchange.faults.add(Fault(FaultKind.WRONG_SHAPE, KLINES))
+    rows = ask(exchange, lambda client: client.futures_klines(**BTC))
+    assert rows == [{"unexpected": True}]
+
+
+def test_the_library_refuses_json_announced_as_text(exchange: RunningExchange) -> None:
+    exchange.faults.add(Fault(FaultKind.PLAIN_TEXT, KLINES))
+    assert len(get(exchange, KLINES, **BTC).json()) == 500
+    with pytest.raises(aiohttp.ContentTypeError):
+        ask(exchange, lambda client: client.futures_klines(**BTC))
 
 
 def test_truncated_json_comes_whole_as_http_and_broken_as_json(exchange: RunningExchange) -> None:

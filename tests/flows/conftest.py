@@ -1,21 +1,59 @@
-"""One Prefect server for all tests of the flow, and a small market to run it on."""
+"""One Prefect server for all tests of the flow, and a first run that they go on from."""
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Iterator
 
 import pytest
 from prefect.settings import (
     PREFECT_API_URL,
     PREFECT_FLOWS_HEARTBEAT_FREQUENCY,
     PREFECT_LOGGING_TO_API_ENABLED,
-    PREFECT_TASKS_REFRESH_CACHE,
     temporary_settings,
 )
 
 from flows.local_server import LocalServer
-from gnn_trainer.config import TrainConfig
 from gnn_trainer.exchange.config import GENEROUS_LIMITS, ExchangeConfig
-from gnn_trainer.exchange.running import RunningExchange, start_exchange
+from gnn_trainer.exchange.process import RunningExchange, start_exchange
+from tests.flows.laboratory import Laboratory, Outcome
 
-NUM_BARS = 480
+
+@pytest.fixture(scope="session")
+def api_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A local server as `python flows/train.py` starts it."""
+    with LocalServer(tmp_path_factory.mktemp("prefect")) as server:
+        server.wait_until_ready()
+        alone = {
+            PREFECT_API_URL: server.api_url,
+            PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None,
+            PREFECT_LOGGING_TO_API_ENABLED: False,
+        }
+        with temporary_settings(alone):
+            yield server.api_url
+
+
+@pytest.fixture(scope="session")
+def exchange() -> Iterator[RunningExchange]:
+    config = ExchangeConfig(symbols=5, bars=400, limits=GENEROUS_LIMITS, ticking=False)
+    with start_exchange(config) as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def first(
+    api_url: str, exchange: RunningExchange, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[Laboratory, Outcome]:
+    """The first run in an empty workspace. Use `laboratory` to go on from it."""
+    laboratory = Laboratory(exchange, tmp_path_factory.mktemp("laboratory") / "workspace")
+    outcome = laboratory.train()
+    laboratory.keep()
+    return laboratory, outcome
+
+
+@pytest.fixture
+def laboratory(first: tuple[Laboratory, Outcome]) -> Iterator[Laboratory]:
+    """The workspace as the first run left it, at the same path, and a healthy exchange."""
+    laboratory, _ = first
+    laboratory.restore()
+    began_ms = laboratory.exchange.now_ms
+    yield laboratory
+    laboratory.exchange.faults.clear()
+    laboratory.exchange.clock.advance(began_ms - laboratory.exchange.now_ms)

@@ -29,10 +29,7 @@ def inputs(network: MarketGNN) -> Inputs:
     generator = torch.Generator().manual_seed(1)
     x = torch.randn(network.history_bars + BARS, SYMBOLS, FEATURES, generator=generator)
     leader = torch.stack(
-        [
-            torch.randperm(SYMBOLS, generator=generator)[:NEIGHBOURS]
-            for _ in range(BARS * SYMBOLS)
-        ]
+        [torch.randperm(SYMBOLS, generator=generator)[:NEIGHBOURS] for _ in range(BARS * SYMBOLS)]
     ).view(BARS, SYMBOLS, NEIGHBOURS)
     leader[1, 2, 1:] = -1
     leader[2, 3] = -1  # a symbol nobody leads
@@ -49,7 +46,9 @@ def as_data(x: torch.Tensor, leader: torch.Tensor, attr: torch.Tensor) -> Data:
     )
 
 
-def test_every_bar_matches_the_torch_geometric_reference(network: MarketGNN, inputs: Inputs) -> None:
+def test_every_bar_matches_the_torch_geometric_reference(
+    network: MarketGNN, inputs: Inputs
+) -> None:
     x, leader, attr = inputs
     heads = network(x, leader, attr)
     for bar in range(BARS):
@@ -67,9 +66,7 @@ def test_layers_match_on_a_batch_of_snapshots(network: MarketGNN, inputs: Inputs
     batch = Batch.from_data_list([as_data(h[bar], leader[bar], attr[bar]) for bar in range(BARS)])
     layer = network.graph_layers[0].attention
     slow = LeaderAttentionConv(layer)(batch.x, batch.edge_index, batch.edge_attr)
-    torch.testing.assert_close(
-        layer(h, leader, attr).flatten(0, 1), slow, rtol=1e-5, atol=1e-5
-    )
+    torch.testing.assert_close(layer(h, leader, attr).flatten(0, 1), slow, rtol=1e-5, atol=1e-5)
     spilled = SpilloverConv(network.spillover)(x.flatten(0, 1), batch.edge_index, batch.edge_attr)
     torch.testing.assert_close(
         network.spillover(x, leader, attr).flatten(0, 1), spilled, rtol=1e-5, atol=1e-5
@@ -79,11 +76,15 @@ def test_layers_match_on_a_batch_of_snapshots(network: MarketGNN, inputs: Inputs
 def test_gradients_match_the_torch_geometric_reference(network: MarketGNN, inputs: Inputs) -> None:
     x, leader, attr = inputs
     network(x, leader, attr).rank_CN[-1].square().sum().backward()
-    fast = [parameter.grad.clone() for parameter in network.parameters() if parameter.grad is not None]
+    fast = [
+        parameter.grad.clone() for parameter in network.parameters() if parameter.grad is not None
+    ]
     network.zero_grad()
     history = x[-network.history_bars - 1 :]
     data = as_data(history[-1], leader[-1], attr[-1])
-    forward_snapshot(network, history, data.edge_index, data.edge_attr).rank_CN.square().sum().backward()
+    forward_snapshot(
+        network, history, data.edge_index, data.edge_attr
+    ).rank_CN.square().sum().backward()
     slow = [parameter.grad for parameter in network.parameters() if parameter.grad is not None]
     for one, other in zip(fast, slow, strict=True):
         torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-5)

@@ -44,8 +44,6 @@ def skill_on_test_span(model: TrainedModel, market: PlantedMarket) -> float:
     return mean_rank_ic(scores.rank_CN, graph.ret_TN, known)
 
 
-
-
 def test_the_same_seed_gives_the_same_loss_bit_for_bit(market: PlantedMarket) -> None:
     first = fit(market.graph, market.split, small_plan(epochs=2), on_progress=ignore)
     again = fit(market.graph, market.split, small_plan(epochs=2), on_progress=ignore)

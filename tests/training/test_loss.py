@@ -3,8 +3,8 @@
 import pytest
 import torch
 
-from gnn_trainer.training.loss import Targets, cross_sectional_correlation, training_loss
 from gnn_trainer.model.network import Heads
+from gnn_trainer.training.loss import Targets, cross_sectional_correlation, training_loss
 
 
 def test_correlation_is_one_for_any_rising_line_per_bar() -> None:

@@ -4,6 +4,7 @@ Exit codes: 0 success, 1 the run failed, 2 bad configuration, 130 Ctrl-C.
 """
 
 import argparse
+import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -21,6 +22,13 @@ from gnn_trainer.settings import environment_help, load_configuration
 
 if TYPE_CHECKING:
     from flows.local_server import LocalServer
+
+_PREFECT_DEFAULTS = {  # prefect.toml says the same to `prefect` commands in the repository
+    "DO_NOT_TRACK": "1",  # the client's own reports of usage
+    "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+    "PREFECT_LOGGING_EXTRA_LOGGERS": "gnn_trainer",
+    "PREFECT_LOGGING_TO_API_WHEN_MISSING_FLOW": "ignore",
+}
 
 
 @dataclass(frozen=True)
@@ -87,13 +95,17 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--check", action="store_true", help="validate, try services, train nothing"
     )
-    parser.add_argument("--fresh", action="store_true", help="do everything again, take no result")
+    parser.add_argument(
+        "--fresh", action="store_true", help="do every task again; bars already stored are kept"
+    )
     add_flags(parser)
     return parser
 
 
 def _start_server(folder: Path) -> "LocalServer | None":
     """A server of our own, unless the environment or the Prefect profile names one."""
+    for name, value in _PREFECT_DEFAULTS.items():
+        os.environ.setdefault(name, value)  # read when Prefect is imported, in a moment
     from prefect.settings import PREFECT_API_URL
 
     from flows.local_server import LocalServer

@@ -61,8 +61,9 @@ class LocalServer:
             if self._process.poll() is not None or time.monotonic() > deadline:
                 raise ServiceError(
                     f"Prefect's local server did not start within {timeout_s:.0f} s "
-                    f"(exit code {self._process.poll()}); last words in {self._log_path}: "
-                    f"{self._log_path.read_text(errors='replace')[-500:]}"
+                    f"(exit code {self._process.poll()}). Try again, or remove "
+                    f"{self._log_path.parent}, which holds nothing but its history of runs. "
+                    f"Its last words: {self._log_path.read_text(errors='replace')[-500:]}"
                 )
             time.sleep(_POLL_S)
 

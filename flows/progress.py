@@ -99,13 +99,17 @@ class LogLines:
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
-        self._last_s: dict[str, float] = {}
+        self._last_s: dict[str, float] = {}  # by stage
+        self._finished: set[str] = set()
 
     def __call__(self, progress: Progress, /) -> None:
         now = self._clock()
         is_due = now - self._last_s.get(progress.stage, -LOG_EVERY_S) >= LOG_EVERY_S
-        if is_due or progress.done >= progress.total:
+        is_end = progress.done >= progress.total and progress.stage not in self._finished
+        if is_due or is_end:
             self._last_s[progress.stage] = now
+            if is_end:
+                self._finished.add(progress.stage)
             logger.info(
                 "%s %.0f %%: %s", progress.stage, 100 * progress.fraction, describe(progress)
             )

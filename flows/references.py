@@ -111,4 +111,4 @@ class Published(Reference):
 
     def is_there(self, run: Run) -> bool:
         manifest = f"{run.config.model_name}/{self.version}/manifest.json"
-        return bool(run.models.exists(manifest))
+        return bool(run.adapters.models.exists(manifest))

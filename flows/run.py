@@ -64,8 +64,7 @@ class Run:
     ) -> None:
         self.config = config
         self.settings = settings
-        self.source = adapters.source
-        self.models = adapters.models
+        self.adapters = adapters
         self.oracle_scores = adapters.oracle_scores
         self.on_progress = on_progress
         self.plan: Plan = make_plan(adapters.source, config)
@@ -117,7 +116,9 @@ def open_run(config: TrainConfig | None) -> Iterator[Run]:
         open_adapters(settings, config) as adapters,
         shown_progress(terminal()) as on_progress,
     ):
-        yield Run(config, settings, adapters, on_progress)
+        run = Run(config, settings, adapters, on_progress)
+        yield run
+        run.datasets.forget_old()
 
 
 def _configured(config: TrainConfig | None) -> tuple[Settings, TrainConfig]:

@@ -49,7 +49,9 @@ def fetch_klines(run: Run) -> Rows:
     """Bring the market history up to the plan; only what it lacks is asked for."""
     plan = run.plan
     span = (plan.symbols, plan.start_ms, plan.end_ms)
-    dropped = collect_klines(run.history, run.source, plan.interval, *span, run.on_progress)
+    dropped = collect_klines(
+        run.history, run.adapters.source, plan.interval, *span, run.on_progress
+    )
     return stored_rows(run, "klines", dropped)
 
 
@@ -61,7 +63,10 @@ def fetch_klines(run: Run) -> Rows:
 )
 def fetch_order_book(run: Run) -> Rows:
     """Record one snapshot per symbol and bar; the exchange keeps no history to ask for later."""
-    dropped = collect_books(run.history, run.source, run.plan.symbols, run.on_progress)
+    bar = (run.plan.closed_ms, run.plan.closed_ms + run.plan.step_ms)
+    dropped = collect_books(
+        run.history, run.adapters.source, run.plan.symbols, bar, run.on_progress
+    )
     return stored_rows(run, "books", dropped)
 
 
@@ -74,7 +79,7 @@ def fetch_order_book(run: Run) -> Rows:
 def fetch_funding(run: Run) -> Rows:
     """The settled funding rates of the span; a spot market has none."""
     span = (run.plan.symbols, run.plan.start_ms, run.plan.end_ms)
-    dropped = collect_funding(run.history, run.source, *span, run.on_progress)
+    dropped = collect_funding(run.history, run.adapters.source, *span, run.on_progress)
     return stored_rows(run, "funding", dropped)
 
 
@@ -190,7 +195,7 @@ def train_model(run: Run, graph: Graph) -> Model:
 @cached_task(
     "evaluate {run.config.model_name}",
     rooms=EVALUATION,
-    by=lambda run, graph, model: (graph, model, run.training_terms),
+    by=lambda run, graph, model: (graph, model, run.training_terms, run.plan.source),
 )
 def evaluate_model(run: Run, graph: Graph, model: Model) -> Report:
     """Judge the model and its baselines on the test span, which nothing was fitted on."""
@@ -212,7 +217,7 @@ def evaluate_model(run: Run, graph: Graph, model: Model) -> Report:
     "publish {run.config.model_name}",
     rooms=PUBLISHING,
     by=lambda run, features, model, report: (
-        run.models.location,
+        run.adapters.models.location,
         run.config.model_name,
         features.data_fingerprint,
         model,
@@ -236,7 +241,7 @@ def upload_model(run: Run, features: Features, model: Model, report: Report) -> 
         end_ms=int(frame.close_time_T[-1]) + 1,
     )
     published = publish(
-        run.models,
+        run.adapters.models,
         bundle_of(run, model),
         run.datasets.get(report.report, EvaluationReport),
         model_name=run.config.model_name,

@@ -30,7 +30,9 @@ from gnn_trainer.config import TrainConfig
 
 def run_name() -> str:
     """`market_gnn_v1 top:20 1h`."""
-    config = flow_run.parameters["config"] or TrainConfig()
+    config = flow_run.parameters["config"]
+    if config is None:
+        return "as the environment says"
     return f"{config.model_name} {config.symbols} {config.interval}"
 
 
@@ -51,8 +53,8 @@ def train(config: TrainConfig | None = None) -> Published:
         model = run.do(train_model, graph)
         report = run.do(evaluate_model, graph, model)
         published = run.do(upload_model, features, model, report)
-        announce(run, report, published)
-        return published
+    announce(run, report, published)
+    return published
 
 
 if __name__ == "__main__":

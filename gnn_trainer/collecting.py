@@ -46,10 +46,19 @@ def collect_funding(
 
 
 def collect_books(
-    history: History, source: MarketSource, symbols: Sequence[str], on_progress: ProgressListener
+    history: History,
+    source: MarketSource,
+    symbols: Sequence[str],
+    bar: tuple[int, int],
+    on_progress: ProgressListener,
 ) -> Dropped:
-    """One order-book snapshot per symbol, of now: the exchange keeps no history of them."""
-    snapshots, dropped = source.fetch_order_books(symbols, on_progress)
+    """One order-book snapshot per symbol in the bar that is forming, [start_ms, end_ms).
+
+    A symbol that has one already keeps it, so runs that share a history see the same book.
+    """
+    recorded = set(history.read_books(source.name, symbols, *bar)["symbol"])
+    wanted = [symbol for symbol in symbols if symbol not in recorded]
+    snapshots, dropped = source.fetch_order_books(wanted, on_progress)
     history.append_books(source.name, snapshots)
     return dropped
 

@@ -56,7 +56,7 @@ def forecast_newest(
         symbols = universe.symbols
         refused = collect_klines(history, source, bundle.interval, symbols, *span, on_progress)
         collect_funding(history, source, symbols, *span, on_progress)
-        collect_books(history, source, symbols, on_progress)
+        collect_books(history, source, symbols, (end_ms, end_ms + step), on_progress)
     listings = universe.listings
     frame, _ = load_frame(history, source.name, bundle.interval, symbols, *span, listings)
     table = predictor.predict(frame)

@@ -1,5 +1,6 @@
 """GraphSequence: the market as a sequence of graphs, ready to train on."""
 
+import itertools
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -107,7 +108,7 @@ class GraphSequence:
         drawn = [_edge_set(leader_Nk) for leader_Nk in self.leader_RNk]
         new = [
             len(now - before) / len(now)
-            for before, now in zip(drawn, drawn[1:], strict=False)
+            for before, now in itertools.pairwise(drawn)
             if now
         ]
         return float(np.mean(new)) if new else 0.0

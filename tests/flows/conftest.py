@@ -1,6 +1,7 @@
 """One Prefect server for all tests of the flow, and a first run that they go on from."""
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from prefect.settings import (
@@ -17,9 +18,14 @@ from tests.flows.laboratory import Laboratory, Outcome
 
 
 @pytest.fixture(scope="session")
-def api_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def server_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("prefect")
+
+
+@pytest.fixture(scope="session")
+def api_url(server_folder: Path) -> Iterator[str]:
     """A local server as `python flows/train.py` starts it."""
-    with LocalServer(tmp_path_factory.mktemp("prefect")) as server:
+    with LocalServer(server_folder) as server:
         server.wait_until_ready()
         alone = {
             PREFECT_API_URL: server.api_url,

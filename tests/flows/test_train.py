@@ -93,6 +93,12 @@ def test_an_hour_later_only_the_new_bars_are_fetched(laboratory: Laboratory) -> 
     assert max(spans) <= 3 * INTERVAL_MS["1h"]
 
 
+def test_a_run_on_other_symbols_in_between_makes_nothing_stale(laboratory: Laboratory) -> None:
+    laboratory.train(symbols="top:4", model_name="other")
+
+    assert laboratory.train().worked == set()
+
+
 def test_a_result_whose_product_is_gone_is_made_again(laboratory: Laboratory) -> None:
     shutil.rmtree(laboratory.workspace / "cache" / "GraphSequence")
 

@@ -4,13 +4,13 @@ VENV := .venv
 BIN := $(VENV)/bin
 ARGS ?=
 
-.PHONY: help train test check bench clean
+.PHONY: help train test lint check bench clean
 
 help:
 	@echo "make train   install into $(VENV), train and publish a model (ARGS='--epochs 5' adds flags)"
 	@echo "make test    install into $(VENV), run the tests"
 	@echo "make check   formatting, lint, types, import rules, tests"
-	@echo "make bench   speed and skill, printed and compared with benchmarks/RESULTS.md"
+	@echo "make bench   speed and skill at full size; takes a while"
 	@echo "make clean   remove $(VENV) (the workspace .gnn-trainer stays)"
 
 train: $(BIN)/.installed
@@ -19,15 +19,17 @@ train: $(BIN)/.installed
 test: $(BIN)/.installed
 	$(BIN)/python -m pytest $(ARGS)
 
-check: $(BIN)/.installed
+lint: $(BIN)/.installed
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/python -m pytest
+
+check: lint test
 
 bench: $(BIN)/.installed
-	$(BIN)/python -m benchmarks $(ARGS)
+	$(BIN)/python -m benchmarks.quickstart
+	$(BIN)/python -m benchmarks.skill $(ARGS)
 
 clean:
 	rm -rf $(VENV)

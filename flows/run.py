@@ -65,7 +65,6 @@ class Run:
         self.config = config
         self.settings = settings
         self.adapters = adapters
-        self.oracle_scores = adapters.oracle_scores
         self.on_progress = on_progress
         self.plan: Plan = make_plan(adapters.source, config)
         self.history = History(settings.workspace / "history")

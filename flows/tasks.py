@@ -208,7 +208,7 @@ def evaluate_model(run: Run, graph: Graph, model: Model) -> Report:
         split_of(run, sequence),
         fit_plan(run),
         on_progress=run.on_progress,
-        oracle_TN=run.oracle_scores(sequence),
+        oracle_TN=run.adapters.oracle_scores(sequence),
     )
     return Report(report=run.datasets.put(report, rows=report.test.samples))
 

@@ -72,7 +72,7 @@ def bootstrap_mean(values_T: FloatArray, block: int, seed: int) -> Interval:
 
 def block_length(num_bars: int, horizon: int) -> int:
     """Bars drawn together: at least two horizons, growing slowly with the sample."""
-    return max(2 * horizon, round(num_bars ** (1 / 3)))
+    return max(2 * horizon, round(float(np.cbrt(num_bars))))
 
 
 @dataclass(frozen=True)

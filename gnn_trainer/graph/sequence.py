@@ -106,11 +106,7 @@ class GraphSequence:
     def churn(self) -> float:
         """Share of edges that were not there at the refresh before, mean over the refreshes."""
         drawn = [_edge_set(leader_Nk) for leader_Nk in self.leader_RNk]
-        new = [
-            len(now - before) / len(now)
-            for before, now in itertools.pairwise(drawn)
-            if now
-        ]
+        new = [len(now - before) / len(now) for before, now in itertools.pairwise(drawn) if now]
         return float(np.mean(new)) if new else 0.0
 
 

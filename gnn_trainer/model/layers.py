@@ -27,7 +27,7 @@ class CausalEncoder(nn.Module):
         self.mixes = nn.ModuleList(
             nn.Linear(self.kernel * hidden, hidden) for _ in range(num_layers)
         )
-        self.dilations = tuple(2**layer for layer in range(num_layers))
+        self.dilations = tuple(1 << layer for layer in range(num_layers))
         self.dropout = nn.Dropout(dropout)
 
     @property
@@ -37,7 +37,7 @@ class CausalEncoder(nn.Module):
 
     def forward(self, x_TNF: Tensor) -> Tensor:
         """[history_bars + C, N, F] -> [C, N, H]."""
-        h = self.project(x_TNF)
+        h: Tensor = self.project(x_TNF)
         for norm, mix, dilation in zip(self.norms, self.mixes, self.dilations, strict=True):
             z = norm(h)
             length = len(z) - (self.kernel - 1) * dilation
@@ -81,12 +81,14 @@ class LeaderAttention(nn.Module):
         weight = score.masked_fill(absent, float("-inf")).softmax(dim=2).nan_to_num(0.0)
         shape = (*value.shape[:3], self.heads, -1)
         message = (weight.unsqueeze(-1) * value.view(shape)).sum(dim=2).flatten(-2)
-        return self.output(self.dropout(message))
+        heard: Tensor = self.output(self.dropout(message))
+        return heard
 
     def score(self, source: Tensor, target: Tensor, attr: Tensor) -> Tensor:
         """Unnormalised attention of edges, [..., H] and [..., E] -> [..., h]."""
         mixed = fn.leaky_relu(source + target + self.edge(attr), negative_slope=0.2)
-        return (mixed.unflatten(-1, (self.heads, -1)) * self.attention).sum(dim=-1)
+        by_head: Tensor = mixed.unflatten(-1, (self.heads, -1)) * self.attention
+        return by_head.sum(dim=-1)
 
 
 class Spillover(nn.Module):

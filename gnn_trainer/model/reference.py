@@ -9,7 +9,13 @@ from torch_geometric.nn import MessagePassing
 from torch_geometric.utils import softmax
 
 from gnn_trainer.model.layers import LeaderAttention, Spillover
-from gnn_trainer.model.network import SPILLOVER_GAIN, Heads, MarketGNN, read_heads
+from gnn_trainer.model.network import (
+    SPILLOVER_GAIN,
+    GatedGraphLayer,
+    Heads,
+    MarketGNN,
+    read_heads,
+)
 
 
 class LeaderAttentionConv(MessagePassing):
@@ -43,7 +49,8 @@ class LeaderAttentionConv(MessagePassing):
     ) -> Tensor:
         weight = softmax(self.layer.score(source_j, target_i, edge_attr), index)  # [edges, h]
         value = (value_j * self.layer.modulation(edge_attr)).unflatten(-1, (self.layer.heads, -1))
-        return (weight.unsqueeze(-1) * value).flatten(-2)
+        message: Tensor = weight.unsqueeze(-1) * value
+        return message.flatten(-2)
 
 
 class SpilloverConv(MessagePassing):
@@ -71,6 +78,7 @@ def forward_snapshot(
     """One bar: scaled features of the last `history_bars + 1` bars, edges of the newest."""
     h = network.encoder(x_TNF)[0]  # [N, H]
     for layer in network.graph_layers:
+        assert isinstance(layer, GatedGraphLayer)
         message = LeaderAttentionConv(layer.attention)(layer.norm(h), edge_index, edge_attr)
         h = layer.merge(h, message)
     output = network.opinion(h)

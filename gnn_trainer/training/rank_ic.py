@@ -27,8 +27,9 @@ def correlation_by_bar(
     outcome = _centred(outcome_TN, known_TN)
     norm = np.sqrt((score**2).sum(axis=1) * (outcome**2).sum(axis=1))
     defined = (count >= MIN_SYMBOLS) & (norm > 1e-12)
-    result = np.full(len(known_TN), np.nan)
-    return np.divide((score * outcome).sum(axis=1), norm, out=result, where=defined)
+    by_bar = np.full(len(known_TN), np.nan)
+    np.divide((score * outcome).sum(axis=1), norm, out=by_bar, where=defined)
+    return by_bar
 
 
 def mean_rank_ic(

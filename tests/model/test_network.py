@@ -5,7 +5,7 @@ import torch
 from torch_geometric.data import Batch, Data
 
 from gnn_trainer.model.config import ModelConfig
-from gnn_trainer.model.network import MarketGNN
+from gnn_trainer.model.network import GatedGraphLayer, MarketGNN
 from gnn_trainer.model.reference import LeaderAttentionConv, SpilloverConv, forward_snapshot
 
 Inputs = tuple[torch.Tensor, torch.Tensor, torch.Tensor]
@@ -64,7 +64,10 @@ def test_layers_match_on_a_batch_of_snapshots(network: MarketGNN, inputs: Inputs
     h = torch.randn(BARS, SYMBOLS, 16, generator=torch.Generator().manual_seed(2))
     x = torch.randn(BARS, SYMBOLS, FEATURES, generator=torch.Generator().manual_seed(3))
     batch = Batch.from_data_list([as_data(h[bar], leader[bar], attr[bar]) for bar in range(BARS)])
-    layer = network.graph_layers[0].attention
+    graph_layer = network.graph_layers[0]
+    assert isinstance(graph_layer, GatedGraphLayer)
+    assert network.spillover is not None
+    layer = graph_layer.attention
     slow = LeaderAttentionConv(layer)(batch.x, batch.edge_index, batch.edge_attr)
     torch.testing.assert_close(layer(h, leader, attr).flatten(0, 1), slow, rtol=1e-5, atol=1e-5)
     spilled = SpilloverConv(network.spillover)(x.flatten(0, 1), batch.edge_index, batch.edge_attr)

@@ -159,7 +159,7 @@ def test_a_checkpoint_of_another_run_is_not_used(market: PlantedMarket, tmp_path
             market.graph,
             market.split,
             plan,
-            on_progress=lambda progress, seen=seen: seen.append(progress.done),  # type: ignore[misc]
+            on_progress=lambda progress, seen=seen: seen.append(progress.done),
             checkpoint=checkpoint,
             identity=identity,
         )

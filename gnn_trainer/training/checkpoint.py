@@ -1,7 +1,6 @@
 """The state of a fit after an epoch, in one safetensors file replaced atomically."""
 
 import json
-import os
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -11,6 +10,7 @@ from safetensors.torch import save
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from gnn_trainer.market.durable import storage_errors, write_whole
 from gnn_trainer.training.trained import EpochRecord
 
 StateDict = dict[str, Tensor]
@@ -36,7 +36,7 @@ class FitState:
 
 
 def save_checkpoint(path: Path, state: FitState, identity: str) -> None:
-    """Write to a temporary name, flush, then rename: a checkpoint is whole or absent."""
+    """Put the state into `path` in one step: a checkpoint is whole or absent."""
     tensors = {
         **_prefixed("network", state.network.state_dict()),
         **_prefixed("average", state.average),
@@ -49,13 +49,9 @@ def save_checkpoint(path: Path, state: FitState, identity: str) -> None:
         "step": state.step,
         "history": [asdict(entry) for entry in state.history],
     }
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    with temporary.open("wb") as file:
-        file.write(save(tensors, metadata={"state": json.dumps(record)}))
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(path)
+    with storage_errors(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+    write_whole(path, save(tensors, metadata={"state": json.dumps(record)}))
 
 
 def load_checkpoint(path: Path, state: FitState, identity: str) -> bool:

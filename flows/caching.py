@@ -8,25 +8,28 @@ version constant that somebody must remember to raise; docs/decisions.md weighs 
 import hashlib
 import json
 from collections.abc import Callable
-from functools import cache
+from functools import cache, wraps
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, ParamSpec, TypeVar
+from typing import Any, ParamSpec, TypeVar, cast
 
 from prefect import Task, task
 from prefect.cache_policies import CacheKeyFnPolicy
 from prefect.client.schemas.objects import State, TaskRun
 from prefect.context import TaskRunContext
+from prefect.states import Cancelled
 from prefect.tasks import exponential_backoff
+from prefect.transactions import get_transaction
 from pydantic_core import to_jsonable_python
 
 import gnn_trainer
-from gnn_trainer.errors import GnnTrainerError
+from gnn_trainer.errors import GnnTrainerError, StopRequested
 
 P = ParamSpec("P")
 R = TypeVar("R")
 
 FETCHING = ("market", "adapters")
+RELATIONS = ("adapters", "collecting.py", "graph")
 FEATURES = ("market", "features")
 GRAPH = (*FEATURES, "graph")
 TRAINING = (*GRAPH, "model", "training", "artifact/bundle.py")
@@ -48,7 +51,8 @@ def cached_task(
     """A Prefect task whose result, a small pydantic reference, is kept as JSON in the workspace.
 
     `by` takes the task's parameters and returns what the result depends on besides the code in
-    `rooms`. `retried` tasks run again after errors that call themselves transient.
+    `rooms`. `retried` tasks run again after errors that call themselves transient. A task that
+    is stopped ends as Cancelled, and is not cached.
     """
 
     def decorate(function: Callable[P, R]) -> Task[P, R]:
@@ -65,9 +69,23 @@ def cached_task(
             retry_jitter_factor=0.5,
             retry_condition_fn=is_worth_a_retry,
         )
-        return make(function)
+        return make(_cancelled_by_stop(function))
 
     return decorate
+
+
+def _cancelled_by_stop(function: Callable[P, R]) -> Callable[P, R]:
+    @wraps(function)
+    def task_function(*args: P.args, **kwargs: P.kwargs) -> R:
+        try:
+            return function(*args, **kwargs)
+        except StopRequested as exc:
+            # Prefect takes a returned state for the task's own, and would keep it as a result.
+            if (transaction := get_transaction()) is not None:
+                transaction.write_on_commit = False
+            return cast(R, Cancelled(message=str(exc)))
+
+    return task_function
 
 
 def cache_key(task_name: str, rooms: tuple[str, ...], asked_for: object) -> str:

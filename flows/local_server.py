@@ -22,6 +22,7 @@ from typing import Self
 from urllib.error import URLError
 from urllib.request import urlopen
 
+from gnn_trainer.control import StopController
 from gnn_trainer.errors import ServiceError
 
 START_TIMEOUT_S = 90.0  # a first start creates the database: 10 s on a quiet machine
@@ -50,11 +51,14 @@ class LocalServer:
     def api_url(self) -> str:
         return f"http://127.0.0.1:{self._port}/api"
 
-    def wait_until_ready(self, timeout_s: float = START_TIMEOUT_S) -> None:
+    def wait_until_ready(
+        self, stop: StopController | None = None, timeout_s: float = START_TIMEOUT_S
+    ) -> None:
         """Return when the API answers.
 
         Raises:
             ServiceError: the process ended or the time is up; the message has its last words.
+            StopRequested: asked to stop before.
         """
         deadline = time.monotonic() + timeout_s
         while not _answers(f"{self.api_url}/health"):
@@ -65,7 +69,10 @@ class LocalServer:
                     f"{self._log_path.parent}, which holds nothing but its history of runs. "
                     f"Its last words: {self._log_path.read_text(errors='replace')[-500:]}"
                 )
-            time.sleep(_POLL_S)
+            if stop is None:
+                time.sleep(_POLL_S)
+            elif stop.wait(_POLL_S):
+                stop.check()
 
     def stop(self) -> None:
         """End the process; safe to call twice."""

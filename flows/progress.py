@@ -170,9 +170,14 @@ class TrainingArtifact:
 def training_artifact(key: str, also: ProgressListener) -> Iterator[ProgressListener]:
     """Tell both the artifact and another listener."""
     with TrainingArtifact(key) as artifact:
+        yield both(artifact, also)
 
-        def tell_both(progress: Progress, /) -> None:
-            artifact(progress)
-            also(progress)
 
-        yield tell_both
+def both(one: ProgressListener, other: ProgressListener) -> ProgressListener:
+    """One listener that tells two."""
+
+    def tell_both(progress: Progress, /) -> None:
+        one(progress)
+        other(progress)
+
+    return tell_both

@@ -1,5 +1,6 @@
 """What tasks hand to each other: small, JSON-ready, able to say whether the product is there."""
 
+import json
 from collections.abc import Mapping
 from typing import Literal
 
@@ -53,13 +54,14 @@ def stored_tables(run: Run, kind: Kind) -> dict[str, pl.DataFrame]:
 
 
 class Relations(Reference):
-    """A prepared graph; `source` is None where none is configured, and then there are no edges."""
+    """Prepared relations; `source` and `relations` are None where none are configured."""
 
     source: str | None
     edges: int
+    relations: DatasetRef | None
 
     def is_there(self, run: Run) -> bool:
-        return True
+        return self.relations is None or run.datasets.holds(self.relations)
 
 
 class Features(Reference):
@@ -75,12 +77,14 @@ class Features(Reference):
 
 
 class Graph(Reference):
-    """A GraphSequence."""
+    """A GraphSequence, and the prepared relations in it if there are any."""
 
     graph: DatasetRef
+    relations: DatasetRef | None
 
     def is_there(self, run: Run) -> bool:
-        return run.datasets.holds(self.graph)
+        parts = (self.graph,) if self.relations is None else (self.graph, self.relations)
+        return all(map(run.datasets.holds, parts))
 
 
 class Model(Reference):
@@ -90,6 +94,13 @@ class Model(Reference):
 
     def is_there(self, run: Run) -> bool:
         return all(map(run.datasets.holds, self.files.values()))
+
+
+def history_of(run: Run, model: Model) -> list[dict[str, float]]:
+    """The record of every epoch; from a model's JSON, so that torch is not needed."""
+    config = json.loads(run.datasets.get_bytes(model.files["config.json"]))
+    history: list[dict[str, float]] = config["history"]
+    return history
 
 
 class Report(Reference):
@@ -111,4 +122,4 @@ class Published(Reference):
 
     def is_there(self, run: Run) -> bool:
         manifest = f"{run.config.model_name}/{self.version}/manifest.json"
-        return bool(run.adapters.models.exists(manifest))
+        return bool(run.models.exists(manifest))

@@ -5,7 +5,10 @@ never imports it, and a first run has imported it while Prefect's local server w
 """
 
 import logging
-from typing import TYPE_CHECKING
+from dataclasses import asdict
+from uuid import uuid4
+
+from prefect.artifacts import create_markdown_artifact
 
 from flows.caching import (
     EVALUATION,
@@ -13,15 +16,30 @@ from flows.caching import (
     FETCHING,
     GRAPH,
     PUBLISHING,
+    RELATIONS,
     TRAINING,
-    cache_key,
     cached_task,
-    code_version,
+)
+from flows.delivering import publish
+from flows.models import (
+    bundle_of,
+    find_checkpoint,
+    fit_plan,
+    make_bundle,
+    relations_of,
+    split_of,
 )
 from flows.progress import training_artifact
 from flows.references import Features, Graph, Model, Published, Relations, Report, Rows, stored_rows
 from flows.run import Run
-from gnn_trainer.collecting import collect_books, collect_funding, collect_klines
+from gnn_trainer.collecting import (
+    Waiting,
+    collect_books,
+    collect_funding,
+    collect_klines,
+    collect_relations,
+)
+from gnn_trainer.errors import GnnTrainerError
 from gnn_trainer.features import build as features_room
 from gnn_trainer.features.frame import FeatureFrame
 from gnn_trainer.graph import assemble as graph_room
@@ -30,11 +48,7 @@ from gnn_trainer.market.assembly import load_frame, require_enough
 from gnn_trainer.market.fingerprint import frame_fingerprint
 from gnn_trainer.market.frame import MarketFrame
 from gnn_trainer.market.report import DataReport
-from gnn_trainer.market.splits import Split, chronological_split
-
-if TYPE_CHECKING:
-    from gnn_trainer.artifact.bundle import Bundle
-    from gnn_trainer.training.fit import FitPlan
+from gnn_trainer.progress import Progress
 
 logger = logging.getLogger("gnn_trainer.tasks")
 
@@ -49,9 +63,7 @@ def fetch_klines(run: Run) -> Rows:
     """Bring the market history up to the plan; only what it lacks is asked for."""
     plan = run.plan
     span = (plan.symbols, plan.start_ms, plan.end_ms)
-    dropped = collect_klines(
-        run.history, run.adapters.source, plan.interval, *span, run.on_progress
-    )
+    dropped = collect_klines(run.history, run.source, plan.interval, *span, run.on_progress)
     return stored_rows(run, "klines", dropped)
 
 
@@ -64,9 +76,7 @@ def fetch_klines(run: Run) -> Rows:
 def fetch_order_book(run: Run) -> Rows:
     """Record one snapshot per symbol and bar; the exchange keeps no history to ask for later."""
     bar = (run.plan.closed_ms, run.plan.closed_ms + run.plan.step_ms)
-    dropped = collect_books(
-        run.history, run.adapters.source, run.plan.symbols, bar, run.on_progress
-    )
+    dropped = collect_books(run.history, run.source, run.plan.symbols, bar, run.on_progress)
     return stored_rows(run, "books", dropped)
 
 
@@ -79,15 +89,48 @@ def fetch_order_book(run: Run) -> Rows:
 def fetch_funding(run: Run) -> Rows:
     """The settled funding rates of the span; a spot market has none."""
     span = (run.plan.symbols, run.plan.start_ms, run.plan.end_ms)
-    dropped = collect_funding(run.history, run.adapters.source, *span, run.on_progress)
+    dropped = collect_funding(run.history, run.source, *span, run.on_progress)
     return stored_rows(run, "funding", dropped)
 
 
-@cached_task("load relations", rooms=FETCHING, by=lambda run: None)
+@cached_task("load relations", rooms=RELATIONS, by=lambda run: present_relations(run))
 def load_relations(run: Run) -> Relations:
-    """Relations between symbols prepared elsewhere; none is configured, so there are none."""
-    logger.info("no relations: edges come from the market alone")
-    return Relations(source=None, edges=0)
+    """Relations between symbols prepared elsewhere, waited for if they are not there yet."""
+    if run.relations is None:
+        logger.info("no relations: edges come from the market alone")
+        return Relations(source=None, edges=0, relations=None)
+    plan = run.plan
+    relations = collect_relations(
+        run.relations,
+        plan.symbols,
+        plan.start_ms,
+        plan.end_ms,
+        Waiting(run.settings.relations_patience_s, run.should_stop, run.on_progress),
+    )
+    for line in relations.report.lines():
+        logger.info(line)
+    create_markdown_artifact(
+        "\n".join(f"- {line}" for line in relations.report.lines()), key="relations-report"
+    )
+    return Relations(
+        source=relations.report.source,
+        edges=relations.count,
+        relations=run.datasets.put(relations, rows=relations.count),
+    )
+
+
+def present_relations(run: Run) -> object:
+    """What the relations depend on; like nothing before if they are not there yet."""
+    if run.relations is None:
+        return None
+    try:
+        extent = run.relations.extent()
+    except GnnTrainerError:  # the task itself will meet the same error, and say it
+        return uuid4()
+    if extent.documents == 0:
+        return uuid4()
+    plan = run.plan
+    return run.relations.name, asdict(extent), plan.symbols, plan.start_ms, plan.end_ms
 
 
 @cached_task(
@@ -159,8 +202,9 @@ def assemble_graph(run: Run, features: Features, relations: Relations) -> Graph:
         run.datasets.get(features.features, FeatureFrame),
         run.config.graph,
         run.config.labels,
+        relations_of(run, relations.relations),
     )
-    return Graph(graph=run.datasets.put(graph, rows=graph.num_bars))
+    return Graph(graph=run.datasets.put(graph, rows=graph.num_bars), relations=relations.relations)
 
 
 @cached_task(
@@ -170,26 +214,28 @@ def assemble_graph(run: Run, features: Features, relations: Relations) -> Graph:
 )
 def train_model(run: Run, graph: Graph) -> Model:
     """Fit the network, going on from the checkpoint of a run that was cut short."""
-    from gnn_trainer.artifact.bundle import Bundle
     from gnn_trainer.training.fit import fit
 
     sequence = run.datasets.get(graph.graph, GraphSequence)
-    identity = cache_key("train_model", TRAINING, (graph, run.training_terms))
-    checkpoint = run.settings.workspace / "checkpoints" / f"{identity}.safetensors"
-    with training_artifact("training-progress", also=run.on_progress) as on_progress:
+    saved = find_checkpoint(run, graph)
+    with training_artifact("training-progress", also=run.on_progress) as tell:
+
+        def on_epoch(progress: Progress, /) -> None:
+            if run.mirror is not None:
+                run.mirror.put(saved.path)
+            tell(progress)
+
         model = fit(
             sequence,
             split_of(run, sequence),
             fit_plan(run),
-            on_progress=on_progress,
-            checkpoint=checkpoint,
-            identity=identity,
+            on_progress=on_epoch,
+            checkpoint=saved.path,
+            identity=saved.identity,
+            should_stop=run.should_stop,
         )
-    config = run.config
-    bundle = Bundle(model, config.features, config.graph, config.interval, sequence.symbols)
-    files = {name: run.datasets.put_bytes(name, data) for name, data in bundle.to_files().items()}
-    checkpoint.unlink(missing_ok=True)
-    return Model(files=files)
+    files = make_bundle(run, graph, sequence, model).to_files()
+    return Model(files={name: run.datasets.put_bytes(name, data) for name, data in files.items()})
 
 
 @cached_task(
@@ -208,7 +254,8 @@ def evaluate_model(run: Run, graph: Graph, model: Model) -> Report:
         split_of(run, sequence),
         fit_plan(run),
         on_progress=run.on_progress,
-        oracle_TN=run.adapters.oracle_scores(sequence),
+        oracle_TN=run.oracle_scores(sequence),
+        should_stop=run.should_stop,
     )
     return Report(report=run.datasets.put(report, rows=report.test.samples))
 
@@ -217,7 +264,7 @@ def evaluate_model(run: Run, graph: Graph, model: Model) -> Report:
     "publish {run.config.model_name}",
     rooms=PUBLISHING,
     by=lambda run, features, model, report: (
-        run.adapters.models.location,
+        run.models.location,
         run.config.model_name,
         features.data_fingerprint,
         model,
@@ -227,56 +274,7 @@ def evaluate_model(run: Run, graph: Graph, model: Model) -> Report:
 )
 def upload_model(run: Run, features: Features, model: Model, report: Report) -> Published:
     """Publish a version: its files, the manifest, then the pointers. Doing it again is harmless."""
-    from gnn_trainer.artifact.manifest import DataRecord
-    from gnn_trainer.artifact.publish import Provenance, publish
     from gnn_trainer.evaluation.report import EvaluationReport
 
-    frame = run.datasets.get(features.frame, MarketFrame)
-    data = DataRecord(
-        source=run.plan.source,
-        fingerprint=features.data_fingerprint,
-        interval=run.plan.interval,
-        symbols=frame.symbols,
-        start_ms=int(frame.open_time_T[0]),
-        end_ms=int(frame.close_time_T[-1]) + 1,
-    )
-    published = publish(
-        run.adapters.models,
-        bundle_of(run, model),
-        run.datasets.get(report.report, EvaluationReport),
-        model_name=run.config.model_name,
-        provenance=Provenance(run.began, data, code_version(PUBLISHING)),
-    )
-    return Published(
-        uri=published.uri,
-        version=published.version,
-        manifest_sha256=published.manifest_sha256,
-        promoted=published.promoted,
-    )
-
-
-def bundle_of(run: Run, model: Model) -> "Bundle":
-    """The trained model behind a reference."""
-    from gnn_trainer.artifact.bundle import Bundle
-
-    return Bundle.from_files(
-        {name: run.datasets.get_bytes(ref) for name, ref in model.files.items()}
-    )
-
-
-def split_of(run: Run, graph: GraphSequence) -> Split:
-    return chronological_split(graph.open_time_T, graph.end_time_T, run.config.split)
-
-
-def fit_plan(run: Run) -> "FitPlan":
-    from gnn_trainer.training.fit import FitPlan
-
-    config = run.config
-    return FitPlan(
-        model=config.model,
-        fit=config.fit,
-        labels=config.labels,
-        epochs=config.epochs,
-        learning_rate=config.learning_rate,
-        seed=config.seed,
-    )
+    evaluation = run.datasets.get(report.report, EvaluationReport)
+    return publish(run, features, bundle_of(run, model), evaluation)

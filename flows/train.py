@@ -8,11 +8,17 @@ if __name__ == "__main__":
 
     command = prepare(sys.argv[1:])
 
-from prefect import flow, tags
-from prefect.runtime import flow_run
+from typing import Any
 
-from flows.references import Published
+from prefect import flow
+from prefect.client.schemas.objects import State
+
+from flows.artifacts import show_data, show_epochs
+from flows.attending import attended, cancelled, tell_cancellation, tell_crash
+from flows.models import forget_checkpoint
+from flows.references import Published, history_of
 from flows.run import open_run
+from flows.stopping import keeping_best
 from flows.summary import announce
 from flows.tasks import (
     assemble_graph,
@@ -25,36 +31,35 @@ from flows.tasks import (
     train_model,
     upload_model,
 )
+from flows.write_back import write_back_graph
 from gnn_trainer.config import TrainConfig
 
 
-def run_name() -> str:
-    """`market_gnn_v1 top:20 1h`."""
-    config = flow_run.parameters["config"]
-    if config is None:
-        return "as the environment says"
-    return f"{config.model_name} {config.symbols} {config.interval}"
-
-
-@flow(flow_run_name=run_name)
-def train(config: TrainConfig | None = None) -> Published:
+@flow(on_cancellation=[tell_cancellation], on_crashed=[tell_crash])
+def train(config: TrainConfig | None = None) -> Published | State[Any]:
     """Train a graph neural network of a market and publish it.
 
     Args:
         config: What to train; left out, the environment says it.
     """
-    with open_run(config) as run, tags(run.config.model_name):
+    with attended() as session, open_run(session, config) as run, keeping_best(run):
         candles = run.do(fetch_klines)
         books = run.do(fetch_order_book)
         funding = run.do(fetch_funding)
         relations = run.do(load_relations)
         features = run.do(build_features, candles, books, funding)
+        show_data(run, features)
         graph = run.do(assemble_graph, features, relations)
         model = run.do(train_model, graph)
+        show_epochs(run.config.model_name, history_of(run, model))
         report = run.do(evaluate_model, graph, model)
         published = run.do(upload_model, features, model, report)
-    announce(run, report, published)
-    return published
+        forget_checkpoint(run, graph)
+        if run.settings.arango is not None and run.settings.arango.write_back is not None:
+            run.do(write_back_graph, graph, published)
+        announce(run, report, published)
+        return published
+    return cancelled(session)  # a stop ends the block above
 
 
 if __name__ == "__main__":

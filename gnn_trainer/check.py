@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from gnn_trainer.adapters import open_adapters
+from gnn_trainer.adapters import open_adapters, relation_source
 from gnn_trainer.config import TrainConfig, resolve_span
 from gnn_trainer.environment import (
     HIDDEN,
@@ -26,7 +26,8 @@ from gnn_trainer.errors import ConfigError, GnnTrainerError
 from gnn_trainer.market.durable import writing_in
 from gnn_trainer.market.intervals import interval_ms
 from gnn_trainer.market.universe import parse_symbols, resolve_universe
-from gnn_trainer.ports import MarketSource
+from gnn_trainer.ports import MarketSource, RelationSource
+from gnn_trainer.services import KafkaSettings, MinioSettings
 from gnn_trainer.settings import (
     ALL_SECTIONS,
     Settings,
@@ -64,6 +65,12 @@ def check(environ: Mapping[str, str], flags: Mapping[str, str], console: Console
         print_problems(exc, console)
         return MISCONFIGURED
     findings = [_try_workspace(settings), _try_market(settings, config)]
+    if settings.kafka is not None:
+        findings.append(_try_kafka(settings, settings.kafka))
+    if settings.minio is not None:
+        findings.append(_try_minio(settings.minio))
+    if (relations := relation_source(settings)) is not None:
+        findings.append(_try_relations(relations, settings.relations_patience_s))
     console.print(_findings_table(findings))
     for line in settings.stand_ins():
         console.print(line, style="dim", highlight=False)
@@ -146,6 +153,47 @@ def _try_market(settings: Settings, config: TrainConfig) -> Finding:
     except GnnTrainerError as exc:
         return Finding("market", works=False, detail=str(exc))
     return Finding("market", works=True, detail=detail)
+
+
+def _try_kafka(settings: Settings, kafka: KafkaSettings) -> Finding:
+    from gnn_trainer.adapters.kafka import probe_kafka
+
+    topics = (settings.queue_events_topic, settings.queue_control_topic)
+    try:
+        return Finding("kafka", works=True, detail=probe_kafka(kafka, topics))
+    except GnnTrainerError as exc:
+        return Finding("kafka", works=False, detail=str(exc))
+
+
+def _try_relations(source: RelationSource, patience_s: float) -> Finding:
+    """One look: a prepared graph may well come later, while the run waits for it."""
+    try:
+        extent = source.extent()
+    except GnnTrainerError as exc:
+        return Finding("relations", works=False, detail=str(exc))
+    if extent.documents:
+        return Finding(
+            "relations", works=True, detail=f"{source.name}: {extent.documents} documents"
+        )
+    waits = f"a run waits up to {patience_s:.0f} s" if patience_s > 0.0 else "a run would not wait"
+    detail = f"{source.name}: nothing there yet; {waits}"
+    return Finding("relations", works=patience_s > 0.0, detail=detail)
+
+
+def _try_minio(minio: MinioSettings) -> Finding:
+    """Look, and write if the bucket is there: a check makes no bucket."""
+    from gnn_trainer.adapters.s3 import S3Store
+    from gnn_trainer.adapters.s3_client import connect_once
+
+    store = S3Store(minio, connect_once)
+    try:
+        if not store.bucket_exists():
+            detail = f"{minio.url} answers; the run will make bucket {minio.bucket!r}"
+            return Finding("minio", works=True, detail=detail)
+        store.prepare()
+    except GnnTrainerError as exc:
+        return Finding("minio", works=False, detail=str(exc))
+    return Finding("minio", works=True, detail=f"{minio.url}, bucket {minio.bucket!r}: writable")
 
 
 def _describe_market(source: MarketSource, config: TrainConfig) -> str:

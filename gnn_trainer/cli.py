@@ -1,4 +1,4 @@
-"""`gnn-trainer`: use a published model, and fill the market history from archive files.
+"""`gnn-trainer`: use and manage published models, and fill the market history from archive files.
 
 Exit codes: 0 success, 1 it failed, 2 bad configuration, 130 Ctrl-C. Training is
 `python flows/train.py`.
@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from gnn_trainer.config import flags_given, resolve_span
 from gnn_trainer.errors import ConfigError, GnnTrainerError
+from gnn_trainer.registry_commands import add_parsers, execute
 from gnn_trainer.settings import build_config, environment_help, process_environment
 
 if TYPE_CHECKING:
@@ -48,10 +49,14 @@ def run(
     arguments = _parser().parse_args(argv)
     logging.basicConfig(format="%(message)s", level=logging.WARNING)
     try:
-        if arguments.command == "predict":
-            _predict(arguments, environ, console, error_console)
-        else:
-            _import_archive(arguments, environ, console, error_console, int(clock() * 1000))
+        match arguments.command:
+            case "predict":
+                _predict(arguments, environ, console, error_console)
+            case "import-archive":
+                _import_archive(arguments, environ, console, error_console, int(clock() * 1000))
+            case _:
+                settings, config = build_config(environ, flags_given(arguments))
+                execute(arguments, settings, config, console, clock())
     except ConfigError as exc:
         print_problems(exc, error_console)
         return BAD_CONFIGURATION
@@ -67,7 +72,7 @@ def run(
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="gnn-trainer",
-        description="Use a published model. To train one: python flows/train.py --help",
+        description="Use and manage published models. To train one: python flows/train.py --help",
         epilog=environment_help(),
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
@@ -77,9 +82,10 @@ def _parser() -> argparse.ArgumentParser:
     predict.add_argument(
         "--model",
         metavar="URI",
-        help="folder of a version, its file:// URI, or <models>/<name>/latest or /champion "
-        "[<WORKSPACE>/models/<MODEL_NAME>/latest]",
+        help="folder of a version, its file:// URI, s3://<bucket>/<name>/<version>, or any with "
+        "latest or champion as the version [latest of MODEL_NAME where the settings publish]",
     )
+    add_parsers(commands)
     archive = commands.add_parser(
         "import-archive",
         help="fill the market history from Binance's archive files (klines and funding)",
@@ -101,8 +107,10 @@ def _predict(
     error_console: "Console",
 ) -> None:
     settings, config = build_config(environ, {})
-    uri = arguments.model or str(settings.models_folder / config.model_name / "latest")
+    from gnn_trainer.adapters import model_store
     from gnn_trainer.prediction import forecast_newest
+
+    uri = arguments.model or f"{model_store(settings).location}/{config.model_name}/latest"
 
     with error_console.status("fetching") as status:
         forecast = forecast_newest(

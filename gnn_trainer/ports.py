@@ -4,7 +4,8 @@ Candle tables (polars) have the columns of `market.candles.CANDLE_SCHEMA`, fundi
 `market.funding.FUNDING_SCHEMA`, book tables those of `market.book.BOOK_SCHEMA`.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
@@ -55,10 +56,44 @@ class MarketSource(Protocol):
         ...
 
 
+Change = Callable[[bytes | None], bytes | None]
+"""From what a key holds (None: nothing) to what it shall hold (None: leave it as it is)."""
+
+
+@dataclass(frozen=True)
+class Extent:
+    """How much a relation source holds; `revision` changes whenever its content does."""
+
+    documents: int
+    revision: str
+
+
+class RelationSource(Protocol):
+    """Where a prepared graph lies. Every call may raise the ServiceError family."""
+
+    name: str  # for people and reports; never holds a secret or an address
+
+    def extent(self) -> Extent:
+        """What is there now; no documents where the place does not exist yet."""
+        ...
+
+    def documents(self) -> Iterator[object]:
+        """Everything there, as JSON values; `graph.relation_documents` knows what they mean."""
+        ...
+
+
 class ModelStore(Protocol):
-    """Where published models live: keys with slashes, bytes, and pointers that only go forward."""
+    """Where published models and checkpoints live: keys with slashes, and bytes.
+
+    Every call may raise ConfigError (not allowed in, or not allowed to do that) and the
+    ServiceError family.
+    """
 
     location: str  # for people and for the `finished` event; never holds a secret
+
+    def prepare(self) -> None:
+        """Make the place if it is absent, and prove that it can be written."""
+        ...
 
     def put_file(self, key: str, path: Path) -> None: ...
 
@@ -70,11 +105,35 @@ class ModelStore(Protocol):
 
     def exists(self, key: str) -> bool: ...
 
-    def keys(self, prefix: str) -> list[str]: ...
+    def keys(self, prefix: str) -> list[str]:
+        """Keys that start with `prefix`, sorted."""
+        ...
 
-    def move_pointer(self, key: str, document: Mapping[str, str]) -> bool:
-        """Point `key` at document["version"] unless it already points at the same or a later one.
+    def remove(self, key: str) -> None:
+        """Take a key away; one that is absent already is no error."""
+        ...
 
-        Returns whether the pointer moved. Versions sort by time as text.
+    def update(self, key: str, change: Change) -> bool:
+        """Replace what a key holds by what `change` makes of it, in one step.
+
+        Of several writers each sees what the one before it left; `change` may be called again
+        with newer content. Returns whether something was written.
         """
+        ...
+
+
+class EventSink(Protocol):
+    """Where events go. Never waits for a broker, never raises because one is away."""
+
+    def send(self, key: str, value: bytes, on_outcome: Callable[[bool], None]) -> None:
+        """Take the event over. `on_outcome` is told once whether it arrived (True) or was given
+        up (False: send it again later), from within `send` or `flush` and in their thread."""
+        ...
+
+    def flush(self, timeout_s: float) -> int:
+        """Tell outcomes, and wait for more of them up to `timeout_s`; how many are still open."""
+        ...
+
+    def close(self) -> None:
+        """Let go of everything at once; open events are given up."""
         ...

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 import polars as pl
 
 from gnn_trainer.adapters import open_adapters
-from gnn_trainer.artifact import load_model
-from gnn_trainer.artifact.predictor import Predictor
+from gnn_trainer.adapters.published import published_at
+from gnn_trainer.artifact.predictor import Predictor, load_published
 from gnn_trainer.collecting import collect_books, collect_funding, collect_klines
 from gnn_trainer.config import TrainConfig
 from gnn_trainer.errors import DataError
@@ -40,7 +40,7 @@ def forecast_newest(
         DataError: no symbol of the model has a usable bar now.
         ServiceError: the exchange fails.
     """
-    predictor = load_model(model_uri)
+    predictor = load_published(published_at(model_uri, settings.minio))
     bundle = predictor.bundle
     own = config.model_copy(update={"interval": bundle.interval})
     with open_adapters(settings, own) as adapters:

@@ -20,6 +20,7 @@ _URL = re.compile(r"https?://[^/@?#\s]+/?", re.ASCII)
 _ENDPOINT = re.compile(r"(https?://)?[^/@?#\s]+/?", re.ASCII)
 _BROKERS = re.compile(r"[^:/@\s,]+:\d{1,5}(,[^:/@\s,]+:\d{1,5})*", re.ASCII)
 _BUCKET = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]", re.ASCII)
+_COLLECTION = re.compile(r"[A-Za-z_][A-Za-z0-9_-]{0,255}", re.ASCII)
 STRICT = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 
 
@@ -106,9 +107,52 @@ class ArangoSettings(BaseModel):
     password: Annotated[SecretStr, Env("ARANGO_PASSWORD")] = Field(description="Password.")
     collection: Annotated[
         str | None, Env("GRAPH_COLLECTION_NAME", ("GRAPH_COLLECTION", "GRAPH_NAME"))
-    ] = Field(None, description="Collection of the prepared graph. Absent: none is used.")
+    ] = Field(
+        None,
+        description="Collection of the prepared graph, or several, comma separated. Absent: none.",
+    )
+    wait_s: Annotated[float, Env("GRAPH_WAIT_S")] = Field(
+        600.0,
+        ge=0.0,
+        allow_inf_nan=False,
+        description="How long to wait for a prepared graph that is not there yet, in seconds.",
+    )
+    write_back: Annotated[str | None, Env("GRAPH_OUTPUT_COLLECTION")] = Field(
+        None,
+        description="Collection for the final market graph, made if absent. Absent: not written.",
+    )
+    ca_path: Annotated[FilePath | None, Env("ARANGO_CA_PATH")] = Field(
+        None,
+        description="PEM file of the CA that signed ArangoDB's certificate; SSL_CERT_FILE if "
+        "absent.",
+    )
 
     _check_url = field_validator("url")(_server_url)
+
+    @field_validator("collection", "write_back")
+    @classmethod
+    def _check_collections(cls, value: str | None) -> str | None:
+        names = [] if value is None else value.split(",")
+        if not all(_COLLECTION.fullmatch(name.strip()) for name in names):
+            raise ValueError(
+                "expected a collection name: a letter, then letters, digits, '_' and '-'"
+            )
+        return value
+
+    @model_validator(mode="after")
+    def _never_into_the_source(self) -> Self:
+        if self.write_back is not None and self.write_back in self.collections:
+            raise ValueError(
+                "GRAPH_OUTPUT_COLLECTION is also in GRAPH_COLLECTION_NAME; the next run would take "
+                "this one's findings for relations: write to another collection"
+            )
+        return self
+
+    @property
+    def collections(self) -> tuple[str, ...]:
+        """Collections of the prepared graph; empty if none is used."""
+        names = () if self.collection is None else self.collection.split(",")
+        return tuple(name.strip() for name in names)
 
 
 class MinioSettings(BaseModel):
@@ -126,6 +170,20 @@ class MinioSettings(BaseModel):
     )
     secure: Annotated[bool | None, Env("MINIO_SECURE")] = Field(
         None, description="TLS; true if the endpoint says https://, else false."
+    )
+    ca_path: Annotated[FilePath | None, Env("MINIO_CA_PATH")] = Field(
+        None,
+        description="PEM file of the CA that signed MinIO's certificate; SSL_CERT_FILE if absent.",
+    )
+    region: Annotated[str, Env("MINIO_REGION")] = Field(
+        "us-east-1", pattern=r"^[a-z0-9-]+$", description="Region of the bucket."
+    )
+    retry_s: Annotated[float, Env("MINIO_RETRY_S")] = Field(
+        300.0,
+        ge=0.0,
+        allow_inf_nan=False,
+        description="How long a model is offered to a MinIO that is away, in seconds; then it is "
+        "kept in the workspace, and `gnn-trainer publish` finishes it.",
     )
 
     @field_validator("endpoint")

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Literal, TypeVar
 
-from pydantic import BaseModel, Field, ValidationError
+from pydantic import BaseModel, Field, FilePath, SecretStr, ValidationError
 from pydantic.fields import FieldInfo
 
 from gnn_trainer.config import TrainConfig, read_config
@@ -67,6 +67,9 @@ class Settings(BaseModel):
     market: Annotated[Literal["usdm", "spot"], Env("MARKET")] = Field(
         "usdm", description="usdm: perpetuals, with funding rates; spot: no funding."
     )
+    relations_file: Annotated[FilePath | None, Env("RELATIONS_FILE")] = Field(
+        None, description="Prepared graph as a Parquet, JSON or JSON Lines file, without ArangoDB."
+    )
     binance: BinanceSettings = BinanceSettings()
     simulated: SimulatedSettings = SimulatedSettings()
     kafka: KafkaSettings | None = None
@@ -76,6 +79,21 @@ class Settings(BaseModel):
     @property
     def models_folder(self) -> Path:
         return self.workspace / "models"
+
+    @property
+    def unpublished_folder(self) -> Path:
+        """Versions that did not reach their store yet."""
+        return self.workspace / "unpublished"
+
+    @property
+    def upload_patience_s(self) -> float:
+        """How long a store that is away is tried again before a version is kept here."""
+        return 0.0 if self.minio is None else self.minio.retry_s
+
+    @property
+    def relations_patience_s(self) -> float:
+        """How long a prepared graph that is not there yet is waited for; a file never is."""
+        return 0.0 if self.arango is None or self.relations_file else self.arango.wait_s
 
     @property
     def market_url(self) -> str | None:
@@ -89,7 +107,9 @@ class Settings(BaseModel):
             lines.append(f"market: the {self._simulated_market()} stands in for Binance")
         if self.kafka is None:
             lines.append(f"events: {self.workspace / 'events.jsonl'} stands in for Kafka")
-        if self.arango is None or self.arango.collection is None:
+        if self.relations_file is not None:
+            lines.append(f"relations: the file {self.relations_file} stands in for ArangoDB")
+        elif self.arango is None or self.arango.collection is None:
             lines.append("relations: none (no prepared graph named in GRAPH_COLLECTION_NAME)")
         if self.minio is None:
             lines.append(f"models: the folder {self.models_folder} stands in for MinIO")
@@ -112,9 +132,13 @@ ALL_SECTIONS: tuple[type[BaseModel], ...] = (TrainConfig, Settings, *SECTIONS.va
 # A service is configured when one of these is set; the others only say how to use it.
 _WANTED_BY: dict[str, frozenset[str]] = {
     "kafka": frozenset({"bootstrap_servers", "user", "password"}),
-    "arango": frozenset({"url", "database", "user", "password", "collection"}),
+    "arango": frozenset({"url", "database", "user", "password", "collection", "write_back"}),
     "minio": frozenset({"endpoint", "access_key", "secret_key", "bucket"}),
 }
+
+_PRIVATE_FIELDS = frozenset(
+    {"user", "url", "api_url", "futures_url", "endpoint", "bootstrap_servers"}
+)
 
 
 def environment_help() -> str:
@@ -144,8 +168,6 @@ def build_config(
     settings, problems = read_settings(environ)
     config, config_problems = read_config(environ, flags)
     problems = problems + config_problems + misspelt(environ, known_variables())
-    if settings is not None:
-        problems += not_yet_supported(settings)
     if problems or settings is None or config is None:
         raise ConfigProblems(problems)
     return settings, config
@@ -158,14 +180,59 @@ def read_settings(environ: Mapping[str, str]) -> tuple[Settings | None, list[Pro
     for section, model in SECTIONS.items():
         found, _ = collect(model, environ)
         if section not in _WANTED_BY or _WANTED_BY[section] & set(found):
-            sections[section], section_problems = _read(model, environ, {})
+            sections[section], section_problems = _read(model, environ, _defaults(section, environ))
             problems += section_problems
     source = {"market_source": default_market_source(environ)}
     settings, own_problems = _read(Settings, environ, source)
     problems = own_problems + problems
     if settings is None or problems:
         return None, problems
-    return settings.model_copy(update=sections), []
+    settings = settings.model_copy(update=sections)
+    if settings.relations_file and settings.arango and settings.arango.collection:
+        return None, [
+            Problem(
+                "RELATIONS_FILE and GRAPH_COLLECTION_NAME",
+                "",
+                "both name a prepared graph and only one can be used; unset one of them",
+            )
+        ]
+    return settings, []
+
+
+def read_telemetry_settings(environ: Mapping[str, str]) -> Settings | None:
+    """Identity, topics and Kafka alone, to tell of a configuration whose other parts are bad.
+
+    None if these are bad too.
+    """
+    wanted = {
+        name
+        for model in (Settings, KafkaSettings)
+        for field, env in env_fields(model).items()
+        if field not in ("market", "market_source", "relations_file")
+        for name in env.names
+    }
+    settings, _ = read_settings({name: environ[name] for name in wanted & set(environ)})
+    return settings
+
+
+def read_minio(environ: Mapping[str, str], bucket: str) -> MinioSettings:
+    """How to get into a bucket, wherever the other settings lead.
+
+    Raises:
+        ConfigProblems: the variables of MinIO do not say it.
+    """
+    minio, problems = _read(
+        MinioSettings, environ, {"bucket": bucket, **_defaults("minio", environ)}
+    )
+    if minio is None or problems:
+        raise ConfigProblems(problems)
+    return minio.model_copy(update={"bucket": bucket})
+
+
+def _defaults(section: str, environ: Mapping[str, str]) -> dict[str, str]:
+    """What a section takes from variables that are not its own."""
+    trusted = environ.get("SSL_CERT_FILE", "").strip()
+    return {"ca_path": trusted} if section in ("minio", "arango") and trusted else {}
 
 
 def default_market_source(environ: Mapping[str, str]) -> str:
@@ -186,26 +253,17 @@ def known_variables() -> set[str]:
     return {name for env, _ in variables() for name in env.names}
 
 
-def not_yet_supported(settings: Settings) -> list[Problem]:
-    """Services that are configured well and that this version cannot talk to: never ignored."""
-    wanted = (
-        ("KAFKA_BOOTSTRAP_SERVERS", settings.kafka, "events would not be delivered"),
-        ("MINIO_ENDPOINT", settings.minio, "the model would not arrive there"),
-        (
-            "GRAPH_COLLECTION_NAME",
-            settings.arango and settings.arango.collection,
-            "the prepared graph would not be read",
-        ),
-    )
-    return [
-        Problem(
-            name,
-            "",
-            f"is set, but this version has no adapter for it and {loss}; unset it to run without",
-        )
-        for name, service, loss in wanted
-        if service
-    ]
+def private_texts(settings: Settings) -> tuple[str, ...]:
+    """What may appear in no event: secrets, user names and addresses of the services."""
+    texts: set[str] = set()
+    for section in SECTIONS:
+        service = getattr(settings, section)
+        for field, value in service or ():
+            if isinstance(value, SecretStr):
+                texts.add(value.get_secret_value())
+            elif field in _PRIVATE_FIELDS and value is not None:
+                texts |= {value, *value.split(",")}
+    return tuple(sorted(texts))
 
 
 def _read(

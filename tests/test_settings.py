@@ -12,6 +12,8 @@ from gnn_trainer.settings import (
     build_config,
     environment_help,
     known_variables,
+    private_texts,
+    read_minio,
     read_settings,
 )
 
@@ -118,6 +120,37 @@ def test_the_old_bucket_name_works() -> None:
     assert minio.bucket == "older"
 
 
+def test_minio_trusts_the_ca_that_is_named_for_it_or_for_everything(tmp_path: Path) -> None:
+    own, general = tmp_path / "own.pem", tmp_path / "general.pem"
+    for path in (own, general):
+        path.write_text("")
+    cases: list[tuple[dict[str, str], Path | None]] = [
+        ({}, None),
+        ({"SSL_CERT_FILE": str(general)}, general),
+        ({"SSL_CERT_FILE": str(general), "MINIO_CA_PATH": str(own)}, own),
+    ]
+    for given_, trusted in cases:
+        minio = settings_of(MINIO | given_).minio
+        assert minio is not None
+        assert minio.ca_path == trusted
+    assert "no such file" in problems_of(MINIO | {"MINIO_CA_PATH": "gone.pem"})["MINIO_CA_PATH"]
+
+
+def test_a_bucket_can_be_read_without_being_the_one_for_models() -> None:
+    way_in = {name: value for name, value in MINIO.items() if name != "MINIO_BUCKET_NAME"}
+    assert read_minio(way_in, "theirs").bucket == "theirs"
+    assert read_minio(MINIO, "theirs").bucket == "theirs"
+    with pytest.raises(ConfigProblems, match="MINIO_SECRET_KEY"):
+        read_minio({"MINIO_ENDPOINT": "minio:9000", "MINIO_ACCESS_KEY": "k"}, "theirs")
+
+
+def test_a_model_is_offered_to_a_minio_that_is_away_for_a_configurable_time() -> None:
+    assert settings_of(MINIO).upload_patience_s == 300.0
+    assert settings_of(MINIO | {"MINIO_RETRY_S": "7.5"}).upload_patience_s == 7.5
+    assert settings_of({}).upload_patience_s == 0.0
+    assert "0 or more" in problems_of(MINIO | {"MINIO_RETRY_S": "-1"})["MINIO_RETRY_S"]
+
+
 @pytest.mark.parametrize(
     ("endpoint", "secure", "url"),
     [
@@ -173,26 +206,44 @@ def test_each_service_that_is_not_configured_has_a_line_on_its_stand_in() -> Non
         assert word in lines
 
 
+def test_a_file_of_relations_stands_in_for_arangodb_but_not_beside_it(tmp_path: Path) -> None:
+    path = tmp_path / "graph.json"
+    path.write_text("[]")
+    settings = settings_of({"RELATIONS_FILE": str(path)})
+    assert any("graph.json" in line for line in settings.stand_ins())
+    assert settings.relations_patience_s == 0.0
+    both = ARANGO | {"GRAPH_NAME": "g", "RELATIONS_FILE": str(path)}
+    assert "unset one" in problems_of(both)["RELATIONS_FILE and GRAPH_COLLECTION_NAME"]
+    settings_of(ARANGO | {"RELATIONS_FILE": str(path), "GRAPH_OUTPUT_COLLECTION": "drawn"})
+
+
+def test_a_prepared_graph_may_lie_in_several_collections_and_is_waited_for() -> None:
+    settings = settings_of(ARANGO | {"GRAPH_NAME": "pairs, links", "GRAPH_WAIT_S": "7"})
+    assert settings.arango is not None
+    assert settings.arango.collections == ("pairs", "links")
+    assert settings.relations_patience_s == 7.0
+    assert settings_of(ARANGO | {"GRAPH_NAME": "g"}).relations_patience_s == 600.0
+
+
+@pytest.mark.parametrize(
+    ("environ", "named", "expected"),
+    [
+        ({"GRAPH_NAME": "no such/name"}, "GRAPH_NAME", "collection name"),
+        ({"GRAPH_WAIT_S": "-1"}, "GRAPH_WAIT_S", "0 or more"),
+        ({"GRAPH_NAME": "g", "GRAPH_OUTPUT_COLLECTION": "g"}, "Arango", "another collection"),
+        ({"ARANGO_CA_PATH": "gone.pem"}, "ARANGO_CA_PATH", "no such file"),
+    ],
+)
+def test_what_cannot_work_with_a_prepared_graph_is_a_problem(
+    environ: dict[str, str], named: str, expected: str
+) -> None:
+    assert expected in problems_of(ARANGO | environ)[named]
+
+
 def test_a_configured_service_has_no_stand_in() -> None:
     graph = {"GRAPH_COLLECTION_NAME": "g"}
     environ = KAFKA | MINIO | ARANGO | graph | {"MARKET_SOURCE": "binance"}
     assert settings_of(environ).stand_ins() == []
-
-
-@pytest.mark.parametrize(
-    ("environ", "named"),
-    [(KAFKA, "KAFKA_BOOTSTRAP_SERVERS"), (MINIO, "MINIO_ENDPOINT")],
-)
-def test_a_service_without_adapter_is_refused_not_ignored(
-    environ: dict[str, str],
-    named: str,
-) -> None:
-    assert "no adapter" in problems_of(environ)[named]
-
-
-def test_a_prepared_graph_is_refused_but_a_mere_database_is_not() -> None:
-    build_config(ARANGO, {})
-    assert "no adapter" in problems_of(ARANGO | {"GRAPH_NAME": "g"})["GRAPH_COLLECTION_NAME"]
 
 
 @pytest.mark.parametrize(
@@ -314,3 +365,29 @@ def test_a_password_inside_an_address_is_hidden_and_refused() -> None:
 def test_settings_cannot_be_changed() -> None:
     with pytest.raises(ValueError, match="frozen"):
         settings_of({}).market = "spot"
+
+
+PRIVATE_AND_NOT = {
+    "KAFKA_BOOTSTRAP_SERVERS": "b1:9092,b2:9092",
+    "KAFKA_USER": "kafka-user",
+    "KAFKA_PASSWORD": "kafka-password",
+    "MINIO_ENDPOINT": "minio:9000",
+    "MINIO_ACCESS_KEY": "minio-access",
+    "MINIO_SECRET_KEY": "minio-secret",
+    "MINIO_BUCKET_NAME": "models",
+    "ARANGO_URL": "http://arango:8529",
+    "ARANGO_DB": "graphs",
+    "ARANGO_USER": "arango-user",
+    "ARANGO_PASSWORD": "arango-password",
+    "BINANCE_API_KEY": "binance-key",
+    "BINANCE_API_SECRET": "binance-secret",
+    "BINANCE_FUTURES_URL": "http://exchange:80",
+}
+
+
+def test_everything_private_is_kept_out_of_events() -> None:
+    kept = private_texts(settings_of(PRIVATE_AND_NOT))
+    public = {"models", "graphs"}
+    for value in PRIVATE_AND_NOT.values():
+        assert (value in kept) == (value not in public)
+    assert "b2:9092" in kept

@@ -1,7 +1,7 @@
 """The outside world, one file each; `open_adapters` connects what the settings name."""
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -15,22 +15,25 @@ from gnn_trainer.errors import ConfigError
 from gnn_trainer.graph.sequence import GraphSequence
 from gnn_trainer.market.durable import storage_errors, writing_in
 from gnn_trainer.market.frame import FloatArray
-from gnn_trainer.ports import MarketSource, ModelStore
-from gnn_trainer.settings import Settings, not_yet_supported
+from gnn_trainer.ports import MarketSource, ModelStore, RelationSource
+from gnn_trainer.settings import Settings
 
 if TYPE_CHECKING:
     from gnn_trainer.adapters.binance import BinanceSource
     from gnn_trainer.adapters.binance_calls import CallPolicy
+    from gnn_trainer.adapters.s3_client import ClientFactory
     from gnn_trainer.exchange.config import ExchangeConfig
     from gnn_trainer.exchange.process import RunningExchange
 
 
 @dataclass(frozen=True)
 class Adapters:
-    """What a run talks to. `exchange` is the simulated one behind `source`, if it is simulated."""
+    """What a run talks to. `exchange` is the simulated one behind `source`, if it is simulated;
+    `relations` is None where no prepared graph is named."""
 
     source: MarketSource
     models: ModelStore
+    relations: RelationSource | None
     exchange: "RunningExchange | None"
 
     def oracle_scores(self, graph: GraphSequence) -> FloatArray | None:
@@ -52,26 +55,57 @@ class Adapters:
 
 @contextmanager
 def open_adapters(
-    settings: Settings, config: TrainConfig, policy: "CallPolicy | None" = None
+    settings: Settings,
+    config: TrainConfig,
+    policy: "CallPolicy | None" = None,
+    s3_client: "ClientFactory | None" = None,
+    should_stop: Callable[[], bool] = lambda: False,
 ) -> Iterator[Adapters]:
     """Connect to the services the settings name, or start their stand-ins; close them at the end.
 
-    `policy` says how patiently the exchange is asked; None is the adapter's own way.
+    `policy` says how patiently the exchange is asked, `s3_client` how a client of the object
+    store is made; None is the adapter's own way. `should_stop` is asked before every request to the
+    exchange. The store of models is not asked for anything yet: `ModelStore.prepare` does.
 
     Raises:
-        ConfigError: a service is configured that this version cannot talk to, or the workspace
-            cannot be written.
+        ConfigError: the workspace cannot be written.
     """
-    if problems := not_yet_supported(settings):
-        raise ConfigError([str(problem) for problem in problems])
     with writing_in(settings.workspace):
         pass  # a workspace that cannot be written is better found before the work than after it
     with ExitStack() as stack:
         exchange = None
         if settings.market_source == "simulated":
             exchange = stack.enter_context(_simulated_exchange(settings, config))
-        source = stack.enter_context(_market_source(settings, config, exchange, policy))
-        yield Adapters(source, FolderStore(settings.models_folder), exchange)
+        source = stack.enter_context(
+            _market_source(settings, config, exchange, policy, should_stop)
+        )
+        yield Adapters(
+            source, model_store(settings, s3_client), relation_source(settings), exchange
+        )
+
+
+def model_store(settings: Settings, s3_client: "ClientFactory | None" = None) -> ModelStore:
+    """Where this run's models belong: the bucket of MINIO_*, or the workspace's folder."""
+    if settings.minio is None:
+        return FolderStore(settings.models_folder)
+    # Imported on use, because it brings boto3.
+    from gnn_trainer.adapters.s3 import S3Store
+    from gnn_trainer.adapters.s3_client import connect
+
+    return S3Store(settings.minio, s3_client or connect)
+
+
+def relation_source(settings: Settings) -> RelationSource | None:
+    """Where a prepared graph lies, if the settings name one. Nothing is asked yet."""
+    if settings.relations_file is not None:
+        from gnn_trainer.adapters.relations_file import RelationsFile
+
+        return RelationsFile(settings.relations_file)
+    if settings.arango is None or not settings.arango.collections:
+        return None
+    from gnn_trainer.adapters.arango import ArangoRelations
+
+    return ArangoRelations(settings.arango)
 
 
 def _simulated_exchange(settings: Settings, config: TrainConfig) -> "RunningExchange":
@@ -109,18 +143,22 @@ def _market_source(
     config: TrainConfig,
     exchange: "RunningExchange | None",
     policy: "CallPolicy | None",
+    should_stop: Callable[[], bool],
 ) -> "BinanceSource":
     from gnn_trainer.adapters.binance import BinanceSource
 
     if exchange is not None:
         name = simulated_name(settings, config)
-        return BinanceSource(settings.market, exchange.url, name=name, policy=policy)
+        return BinanceSource(
+            settings.market, exchange.url, name=name, policy=policy, should_stop=should_stop
+        )
     return BinanceSource(
         settings.market,
         settings.market_url,
         _revealed(settings.binance.api_key),
         _revealed(settings.binance.api_secret),
         policy=policy,
+        should_stop=should_stop,
     )
 
 

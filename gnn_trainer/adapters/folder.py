@@ -1,18 +1,11 @@
 """Published models in a folder: the ModelStore of a machine without an object store."""
 
-import json
-import logging
-import re
-from collections.abc import Mapping
 from pathlib import Path
 
+from gnn_trainer.adapters.keys import segments_of
 from gnn_trainer.errors import ArtifactError
-from gnn_trainer.market.durable import write_whole, writing_in
-from gnn_trainer.ports import ModelStore
-
-logger = logging.getLogger(__name__)
-
-_SEGMENT = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]*", re.ASCII)
+from gnn_trainer.market.durable import storage_errors, write_whole, writing_in
+from gnn_trainer.ports import Change, ModelStore
 
 
 class FolderStore(ModelStore):
@@ -25,8 +18,15 @@ class FolderStore(ModelStore):
         self._root = root.resolve()
         self.location = str(self._root)
 
+    def prepare(self) -> None:
+        """Raises ConfigError where the folder may not be written."""
+        with writing_in(self._root):
+            pass
+
     def put_file(self, key: str, path: Path) -> None:
-        self.put_bytes(key, path.read_bytes())
+        with storage_errors(path):
+            data = path.read_bytes()
+        self.put_bytes(key, data)
 
     def put_bytes(self, key: str, data: bytes) -> None:
         """Write or replace.
@@ -51,36 +51,25 @@ class FolderStore(ModelStore):
         return self._path(key).is_file()
 
     def keys(self, prefix: str) -> list[str]:
-        """Keys that start with `prefix`, sorted."""
         found = (path.relative_to(self._root) for path in self._root.rglob("*") if path.is_file())
         names = (
             path.as_posix() for path in found if not any(part[0] == "." for part in path.parts)
         )
         return sorted(name for name in names if name.startswith(prefix))
 
-    def move_pointer(self, key: str, document: Mapping[str, str]) -> bool:
+    def remove(self, key: str) -> None:
+        path = self._path(key)
+        with storage_errors(path):
+            if path.is_file():
+                path.unlink()
+
+    def update(self, key: str, change: Change) -> bool:
         path = self._path(key)
         with writing_in(path.parent):
-            if self._pointed_at(path) >= document["version"]:
-                return False
-            write_whole(path, json.dumps(dict(document), indent=2, sort_keys=True).encode())
-        return True
-
-    def _pointed_at(self, path: Path) -> str:
-        """The version a pointer names; "" sorts before every version."""
-        try:
-            return str(json.loads(path.read_bytes())["version"])
-        except FileNotFoundError:
-            return ""
-        except (ValueError, KeyError, TypeError):
-            logger.warning("%s is no pointer (JSON with a `version`); it is replaced", path)
-            return ""
+            data = change(path.read_bytes() if path.is_file() else None)
+            if data is not None:
+                write_whole(path, data)
+        return data is not None
 
     def _path(self, key: str) -> Path:
-        segments = key.split("/")
-        if not all(map(_SEGMENT.fullmatch, segments)):
-            raise ArtifactError(
-                f"key {key!r} is not safe; expected names of letters, digits, '.', '_', '-' "
-                "joined by '/'"
-            )
-        return self._root.joinpath(*segments)
+        return self._root.joinpath(*segments_of(key))

@@ -1,7 +1,8 @@
-"""Bundle: a trained model with the rules that make its inputs, as two files and back.
+"""Bundle: a trained model with the rules that make its inputs, as files and back.
 
 config.json         every number and rule that predicting needs, except
-model.safetensors   the weights of the network
+model.safetensors   the weights of the network, and
+relations.json      the prepared relations, if it was trained with any
 """
 
 from collections.abc import Mapping
@@ -15,10 +16,12 @@ from safetensors import SafetensorError
 from safetensors.torch import load, save
 
 from gnn_trainer.artifact.manifest import FORMAT
+from gnn_trainer.artifact.relations_record import RELATIONS, RelationsRecord
 from gnn_trainer.errors import ArtifactError
 from gnn_trainer.features.config import FeatureConfig
 from gnn_trainer.features.scaler import Scaler
 from gnn_trainer.graph.config import GraphConfig
+from gnn_trainer.graph.relations import Relations
 from gnn_trainer.market.labels import LabelConfig
 from gnn_trainer.model.config import ModelConfig
 from gnn_trainer.model.network import MarketGNN
@@ -88,6 +91,7 @@ class Bundle:
     graph: GraphConfig
     interval: str
     symbols: tuple[str, ...]
+    relations: Relations | None = None
 
     def to_files(self) -> dict[str, bytes]:
         """File name -> contents; the same bundle gives the same bytes."""
@@ -112,7 +116,10 @@ class Bundle:
             name: value.detach().cpu().contiguous()
             for name, value in model.network.state_dict().items()
         }
-        return {CONFIG: config.model_dump_json(indent=2).encode(), WEIGHTS: save(weights)}
+        files = {CONFIG: config.model_dump_json(indent=2).encode(), WEIGHTS: save(weights)}
+        if self.relations is not None:
+            files[RELATIONS] = RelationsRecord.of(self.relations).model_dump_json().encode()
+        return files
 
     @classmethod
     def from_files(cls, files: Mapping[str, bytes]) -> Self:
@@ -124,9 +131,12 @@ class Bundle:
         try:
             config = BundleConfig.model_validate_json(files[CONFIG])
             network = _network(config, files[WEIGHTS])
+            relations = None
+            if RELATIONS in files:
+                relations = RelationsRecord.model_validate_json(files[RELATIONS]).relations()
         except (ValidationError, SafetensorError, RuntimeError) as exc:
             raise ArtifactError(
-                f"{CONFIG} and {WEIGHTS} cannot be read as a model of format {FORMAT}: {exc}"
+                f"{', '.join(files)} cannot be read as a model of format {FORMAT}: {exc}"
             ) from exc
         model = TrainedModel(
             network=network,
@@ -140,7 +150,7 @@ class Bundle:
             best_epoch=config.best_epoch,
             seed=config.seed,
         )
-        return cls(model, config.features, config.graph, config.interval, config.symbols)
+        return cls(model, config.features, config.graph, config.interval, config.symbols, relations)
 
 
 def _network(config: BundleConfig, weights: bytes) -> MarketGNN:

@@ -20,12 +20,12 @@ class Story:
     version: str
     bundle: Bundle
     data: DataRecord
-    report: EvaluationReport
+    report: EvaluationReport | None  # None: training was stopped, nothing was judged
 
 
 def model_card(story: Story) -> bytes:
     """model_card.md."""
-    table = [COLUMNS, tuple("---" for _ in COLUMNS), *score_rows(story.report)]
+    table = [COLUMNS, tuple("---" for _ in COLUMNS), *_skill(story)]
     lines = [
         f"# {story.model_name} {story.version}",
         "",
@@ -35,7 +35,7 @@ def model_card(story: Story) -> bytes:
         "",
         *("| " + " | ".join(row) + " |" for row in table),
         "",
-        *_findings(story.report),
+        *_findings(story),
         "",
         "## Use",
         "",
@@ -54,9 +54,9 @@ def model_card(story: Story) -> bytes:
 
 def report_page(story: Story) -> bytes:
     """report.html: one page that needs nothing else."""
-    head, *rows = [COLUMNS, *score_rows(story.report)]
+    head, *rows = [COLUMNS, *_skill(story)]
     title = html.escape(f"{story.model_name} {story.version}")
-    texts = [*_paragraphs(story), *_findings(story.report), *_limits(story)]
+    texts = [*_paragraphs(story), *_findings(story), *_limits(story)]
     page = f"""<!doctype html>
 <html lang="en">
 <meta charset="utf-8">
@@ -113,12 +113,34 @@ def _paragraphs(story: Story) -> list[str]:
         f"{unit}. Best epoch {bundle.model.best_epoch} of {len(bundle.model.history)}, seed "
         f"{bundle.model.seed}.",
         "",
-        f"Training span {_span(report.train)}; validation {_span(report.validation)}; "
-        f"test {_span(report.test)}.",
+        *_spans(report),
+        *_relations(bundle),
     ]
 
 
-def _findings(report: EvaluationReport) -> list[str]:
+def _spans(report: EvaluationReport | None) -> list[str]:
+    if report is None:
+        return []
+    return [
+        f"Training span {_span(report.train)}; validation {_span(report.validation)}; "
+        f"test {_span(report.test)}."
+    ]
+
+
+def _relations(bundle: Bundle) -> list[str]:
+    if bundle.relations is None:
+        return []
+    return ["", "Prepared relations. " + "; ".join(bundle.relations.report.lines()) + "."]
+
+
+def _skill(story: Story) -> list[tuple[str, ...]]:
+    return [] if story.report is None else score_rows(story.report)
+
+
+def _findings(story: Story) -> list[str]:
+    report = story.report
+    if report is None:
+        return ["Training was stopped: this is its best epoch so far, and it was not judged."]
     gain = report.graph_contribution
     verdict = "champion" if report.verdict.promoted else "challenger"
     return [
@@ -130,14 +152,20 @@ def _findings(report: EvaluationReport) -> list[str]:
 
 
 def _limits(story: Story) -> list[str]:
-    shares = ", ".join(f"{name} {share:.0%}" for name, share in story.report.class_shares.items())
     return [
-        f"Class shares in the test span: {shares}. Accuracy means little beside the largest.",
+        *_class_shares(story.report),
         "No costs are deducted. Honest skill is small: a RankIC of .03 to .06 at 1h is good, and "
         "twice that is a reason to look for a leak.",
         "One seed and one test span: the spread between seeds is about as large as what a graph "
         "usually adds.",
     ]
+
+
+def _class_shares(report: EvaluationReport | None) -> list[str]:
+    if report is None:
+        return []
+    shares = ", ".join(f"{name} {share:.0%}" for name, share in report.class_shares.items())
+    return [f"Class shares in the test span: {shares}. Accuracy means little beside the largest."]
 
 
 def _span(span: Span) -> str:

@@ -6,10 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
+from gnn_trainer.artifact.pointers import POINTERS, pointer_key
 from gnn_trainer.errors import ArtifactError
 from gnn_trainer.ports import ModelStore
-
-POINTERS = ("latest", "champion")
 
 
 @dataclass(frozen=True)
@@ -53,7 +52,7 @@ def files_in(store: ModelStore, model_name: str, version: str) -> PublishedFiles
         ArtifactError: no such pointer.
     """
     if version in POINTERS:
-        key = f"{model_name}/{version}.json"
+        key = pointer_key(model_name, version)
         version = pointed_version(store.read(key), f"{store.location}/{key}")
     prefix = f"{model_name}/{version}/"
     return PublishedFiles(

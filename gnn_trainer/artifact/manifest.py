@@ -20,6 +20,7 @@ MANIFEST = "manifest.json"
 FORMAT: Final = 1
 _STRICT = ConfigDict(frozen=True, extra="forbid")
 _PLAIN_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,99}", re.ASCII)
+Outcome = Literal["champion", "challenger", "interrupted"]
 _DEPENDENCIES = ("numpy", "polars", "pydantic", "safetensors", "torch", "torch-geometric")
 
 
@@ -63,7 +64,10 @@ class Manifest(BaseModel):
     format: Literal[1] = FORMAT
     model_name: str
     version: str
+    created: datetime
     parent: str | None  # version that training carried on from
+    outcome: Outcome  # what the gate made of it; an interrupted training is never judged
+    reasons: tuple[str, ...]  # why
     seed: int
     data: DataRecord
     code_version: str

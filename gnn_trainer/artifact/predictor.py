@@ -10,12 +10,13 @@ import numpy as np
 import polars as pl
 
 from gnn_trainer.artifact.bundle import CONFIG, WEIGHTS, Bundle
-from gnn_trainer.artifact.location import PublishedFiles, files_at
+from gnn_trainer.artifact.location import PublishedFiles
 from gnn_trainer.artifact.manifest import MANIFEST, Manifest, read_manifest
 from gnn_trainer.errors import ArtifactError, DataError
 from gnn_trainer.features.build import build_features
 from gnn_trainer.features.registry import FEATURES
 from gnn_trainer.graph.assemble import assemble_graph
+from gnn_trainer.graph.relations import Relations
 from gnn_trainer.market.frame import MarketFrame
 from gnn_trainer.market.intervals import interval_ms
 from gnn_trainer.training.inference import score_bars
@@ -29,13 +30,17 @@ class Predictor:
     manifest: Manifest
     bundle: Bundle
 
-    def predict(self, frame: MarketFrame) -> pl.DataFrame:
+    def predict(self, frame: MarketFrame, relations: Relations | None = None) -> pl.DataFrame:
         """Scores of every symbol at the newest bar of `frame`, best rank first.
 
         Columns: symbol, open_time (unix ms of that bar), p_down, p_flat, p_up (sum to one),
         expected_return (log return over the horizon), rank_score (higher = expected to
         outperform), masked. A masked symbol had no usable bar there; its scores are null.
         Symbols the model has not seen can be scored: it knows no names.
+
+        A model trained with prepared relations uses those it was published with, as far as they
+        are valid at the newest bar, unless given newer `relations`. Values it was not trained
+        with are left out; those it misses are taken as absent, and it hears less.
 
         Raises:
             DataError: the frame is empty or of another interval than the model's.
@@ -48,7 +53,10 @@ class Predictor:
                 f"bars of {bundle.interval}, about {self.bars_needed} of them"
             )
         features = build_features(frame, bundle.features)
-        graph = assemble_graph(frame, features, bundle.graph, model.label_config)
+        known = bundle.relations
+        if known is not None and relations is not None:
+            known = relations.valued_as(known.names)
+        graph = assemble_graph(frame, features, bundle.graph, model.label_config, known)
         if (graph.feature_names, graph.edge_names) != (model.feature_names, model.edge_names):
             raise ArtifactError(
                 f"{self.uri} was trained on other features or edges than this program makes; use "
@@ -89,15 +97,6 @@ class Predictor:
         inputs = max(features, model.label_config.volatility_window)
         edges = max(graph.warmup_bars, graph.half_life_bars) + graph.refresh_bars
         return inputs + max(edges, model.network.history_bars)
-
-
-def load_model(uri: str) -> Predictor:
-    """Load a version from this machine, every hash verified. See `location.files_at` for `uri`.
-
-    Raises:
-        ArtifactError: absent, incomplete, altered, or of an unknown format.
-    """
-    return load_published(files_at(uri))
 
 
 def load_published(published: PublishedFiles) -> Predictor:

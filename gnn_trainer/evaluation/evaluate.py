@@ -1,5 +1,7 @@
 """Judging a trained model on the test span, beside its baselines."""
 
+from collections.abc import Callable
+
 import numpy as np
 
 from gnn_trainer.errors import DataError
@@ -39,6 +41,7 @@ def evaluate(
     *,
     on_progress: ProgressListener,
     oracle_TN: FloatArray | None = None,
+    should_stop: Callable[[], bool] = lambda: False,
 ) -> EvaluationReport:
     """Test-span metrics of the model, of zero, persistence, ridge and the network without graph.
 
@@ -46,13 +49,14 @@ def evaluate(
 
     Raises:
         DataError: the test span has no usable sample.
+        StopRequested: `should_stop`, asked before every batch of a baseline, said yes.
     """
     usable = usable_rows(graph)
     spans = _Spans(graph, split, usable)
     outcomes = _outcomes(graph, usable & split.test_T[:, None], model)
     if not outcomes.known_TN.any():
         raise DataError(f"no usable sample in the test span of {int(split.test_T.sum())} bars")
-    plain = fit(graph, split, without_graph(plan), on_progress=on_progress)
+    plain = fit(graph, split, without_graph(plan), on_progress=on_progress, should_stop=should_stop)
     scores: dict[str, tuple[FloatArray, ClassArray]] = {
         MODEL: _predict(model, graph),
         NO_GRAPH: _predict(plain, graph),

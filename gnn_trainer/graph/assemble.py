@@ -18,6 +18,12 @@ from gnn_trainer.graph.edges import (
     edge_rules,
     shrink,
 )
+from gnn_trainer.graph.relations import (
+    PlacedRelations,
+    Relations,
+    add_leaders,
+    place_relations,
+)
 from gnn_trainer.graph.sequence import GraphSequence
 from gnn_trainer.market.frame import FloatArray, IntArray, MarketFrame
 from gnn_trainer.market.labels import LabelConfig, make_labels
@@ -26,20 +32,33 @@ EDGE_UNIT = 0.1  # edge attributes are shrunken correlations in tenths, so they 
 
 
 def assemble_graph(
-    frame: MarketFrame, features: FeatureFrame, config: GraphConfig, labels: LabelConfig
+    frame: MarketFrame,
+    features: FeatureFrame,
+    config: GraphConfig,
+    labels: LabelConfig,
+    relations: Relations | None = None,
 ) -> GraphSequence:
-    """Join features, labels and a dynamic graph over the same bars and symbols."""
+    """Join features, labels and a dynamic graph over the same bars and symbols.
+
+    `relations` add one edge attribute for each of their values, behind those of the rules.
+    """
     signals = signals_of(features)
     rules = edge_rules(signals, config)
-    leader_RNk, attr_RNkE, refresh_T = draw_edges(rules, config)
+    placed = None
+    if relations is not None:
+        placed = place_relations(
+            relations, features.symbols, features.open_time_T, features.interval_ms
+        )
+    leader_RNk, attr_RNkE, refresh_T = draw_edges(rules, config, placed)
+    related = () if relations is None else relations.names
     targets = make_labels(frame, labels)
     return GraphSequence(
         symbols=features.symbols,
         interval_ms=features.interval_ms,
         horizon=labels.horizon,
         feature_names=features.names,
-        edge_names=tuple(rule.name for rule in rules),
-        edge_readings=tuple(rule.reading for rule in rules),
+        edge_names=(*(rule.name for rule in rules), *related),
+        edge_readings=(*(rule.reading for rule in rules), *(RETURN_FEATURES[0] for _ in related)),
         open_time_T=features.open_time_T,
         x_TNF=features.x_TNF,
         mask_TN=features.mask_TN,
@@ -66,9 +85,12 @@ def signals_of(features: FeatureFrame) -> Signals:
 
 
 def draw_edges(
-    rules: Sequence[EdgeRule], config: GraphConfig
+    rules: Sequence[EdgeRule], config: GraphConfig, relations: PlacedRelations | None = None
 ) -> tuple[np.ndarray, np.ndarray, IntArray]:
     """Leaders and edge attributes at each refresh, and the refresh in force at each bar.
+
+    With relations, a bar at which one of them comes into force or ends is a refresh as well, at
+    which the measured edges stay as they are.
 
     Returns:
         leader_RNk int32 (-1 = none), attr_RNkE float32 (0 where none), refresh_T int64 (-1 = none).
@@ -76,27 +98,55 @@ def draw_edges(
     num_bars, num_symbols = rules[0].follower_TN.shape
     running = [RunningCorrelation(rule, config.half_life_bars) for rule in rules]
     drawn_after = range(config.warmup_bars, num_bars + 1, config.refresh_bars)
-    leaders, attrs, taken = [], [], 0
+    edges = _Edges(num_bars)
+    taken = 0
     for stop in drawn_after:
         for correlation in running:
             correlation.advance(taken, stop)
         taken = stop
         strength_ENN = np.stack([shrink(*correlation.correlation()) for correlation in running])
         leader_Nk, _ = choose_leaders(strength_ENN, config.neighbours)
-        leaders.append(leader_Nk)
-        attrs.append(_attributes(strength_ENN, leader_Nk))
-    count = min(config.neighbours, num_symbols - 1)
-    refresh_T = np.full(num_bars, -1, dtype=np.int64)
-    for index, stop in enumerate(drawn_after):
-        refresh_T[stop - 1 :] = index
-    if not leaders:
+        if relations is None:
+            edges.add(stop - 1, leader_Nk, _attributes(strength_ENN, leader_Nk))
+            continue
+        last = min(stop - 1 + config.refresh_bars, num_bars)
+        for bar in (stop - 1, *relations.changes(stop - 1, last)):
+            value_NNA = relations.at(bar)
+            both_Nk = add_leaders(leader_Nk, value_NNA, config.relation_neighbours)
+            measured = _attributes(strength_ENN, both_Nk)
+            related = _of_pairs(np.moveaxis(value_NNA, -1, 0), both_Nk)
+            edges.add(bar, both_Nk, np.concatenate((measured, related), axis=-1))
+    if not edges.leaders:
+        count = min(config.neighbours, num_symbols - 1)
+        num_attrs = len(rules)
+        if relations is not None:
+            count += min(config.relation_neighbours, num_symbols)
+            num_attrs += len(relations.names)
         empty = (0, num_symbols, count)
-        return np.empty(empty, np.int32), np.empty((*empty, len(rules)), np.float32), refresh_T
-    return np.stack(leaders), np.stack(attrs), refresh_T
+        return np.empty(empty, np.int32), np.empty((*empty, num_attrs), np.float32), edges.refresh_T
+    return np.stack(edges.leaders), np.stack(edges.attrs), edges.refresh_T
+
+
+class _Edges:
+    """The refreshes drawn so far, and which of them holds at each bar."""
+
+    def __init__(self, num_bars: int) -> None:
+        self.leaders: list[np.ndarray] = []
+        self.attrs: list[np.ndarray] = []
+        self.refresh_T = np.full(num_bars, -1, dtype=np.int64)
+
+    def add(self, first_bar: int, leader_Nk: np.ndarray, attr_NkE: np.ndarray) -> None:
+        self.refresh_T[first_bar:] = len(self.leaders)
+        self.leaders.append(leader_Nk)
+        self.attrs.append(attr_NkE)
 
 
 def _attributes(strength_ENN: FloatArray, leader_Nk: np.ndarray) -> np.ndarray:
+    return (_of_pairs(strength_ENN, leader_Nk) / EDGE_UNIT).astype(np.float32)
+
+
+def _of_pairs(value_ENN: np.ndarray, leader_Nk: np.ndarray) -> np.ndarray:
+    """Values of the chosen pairs, [N, k, E]; 0 where there is no edge."""
     rows = np.arange(len(leader_Nk))[:, None]
-    chosen_ENk = strength_ENN[:, rows, np.maximum(leader_Nk, 0)] * (leader_Nk >= 0)
-    attr_NkE = np.moveaxis(chosen_ENk, 0, -1) / EDGE_UNIT
-    return attr_NkE.astype(np.float32)
+    chosen_ENk = value_ENN[:, rows, np.maximum(leader_Nk, 0)] * (leader_Nk >= 0)
+    return np.moveaxis(chosen_ENk, 0, -1)

@@ -17,3 +17,9 @@ class GraphConfig(BaseModel):
         200, ge=20, description="Bars of history needed before the first graph is drawn."
     )
     max_lag: int = Field(3, ge=1, le=12, description="Longest lead of a leader, in bars.")
+    relation_neighbours: int = Field(
+        8,
+        ge=1,
+        le=64,
+        description="Incoming edges per symbol for prepared relations that no rule chose.",
+    )

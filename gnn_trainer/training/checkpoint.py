@@ -73,6 +73,16 @@ def load_checkpoint(path: Path, state: FitState, identity: str) -> bool:
     return True
 
 
+def completed_epochs(path: Path, identity: str) -> int:
+    """How far the checkpoint in a file has come; 0 if there is none of this identity."""
+    try:
+        with safe_open(path, framework="pt") as file:
+            record = json.loads(file.metadata()["state"])
+    except (FileNotFoundError, SafetensorError):
+        return 0
+    return len(record["history"]) if record["identity"] == identity else 0
+
+
 def _prefixed(prefix: str, tensors: StateDict) -> StateDict:
     return {f"{prefix}/{name}": value.detach().cpu() for name, value in tensors.items()}
 

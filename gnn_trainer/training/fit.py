@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from gnn_trainer.errors import DataError, TrainingDiverged
+from gnn_trainer.errors import DataError, StopRequested, TrainingDiverged
 from gnn_trainer.features.scaler import Scaler, fit_scaler
 from gnn_trainer.graph.sequence import GraphSequence
 from gnn_trainer.market.labels import LabelConfig, fit_class_threshold
@@ -59,18 +59,21 @@ def fit(
     on_progress: ProgressListener,
     checkpoint: Path | None = None,
     identity: str = "",
+    should_stop: Callable[[], bool] = lambda: False,
     clock: Callable[[], float] = time.monotonic,
 ) -> TrainedModel:
     """Fit on the training span, stop on the validation span; the test span is not looked at.
 
     A `checkpoint` written by a fit of the same `identity` is carried on from; the final weights
-    are then those of an uninterrupted fit, bit for bit on CPU.
+    are then those of an uninterrupted fit, bit for bit on CPU. `should_stop` is asked before
+    every batch; the checkpoint then holds the last whole epoch, for `best_so_far`.
 
     Raises:
         TrainingDiverged: the loss is not finite.
         DataError: no usable row in the training or validation span.
+        StopRequested: `should_stop` said yes.
     """
-    session = _Session(graph, split, plan)
+    session = _Session(graph, split, plan, should_stop)
     state = session.start()
     if checkpoint and load_checkpoint(checkpoint, state, identity):
         logger.info("carrying on after epoch %d of %s", state.epoch, checkpoint.name)
@@ -88,11 +91,27 @@ def fit(
     return session.finish(state)
 
 
+def best_so_far(
+    graph: GraphSequence, split: Split, plan: FitPlan, *, checkpoint: Path, identity: str
+) -> TrainedModel | None:
+    """The best epoch of a fit that was cut short; None without a checkpoint of this identity."""
+    session = _Session(graph, split, plan)
+    state = session.start()
+    return session.finish(state) if load_checkpoint(checkpoint, state, identity) else None
+
+
 class _Session:
     """Data on the device and the functions of one epoch."""
 
-    def __init__(self, graph: GraphSequence, split: Split, plan: FitPlan) -> None:
+    def __init__(
+        self,
+        graph: GraphSequence,
+        split: Split,
+        plan: FitPlan,
+        should_stop: Callable[[], bool] = lambda: False,
+    ) -> None:
         self.graph, self.split, self.plan = graph, split, plan
+        self.should_stop = should_stop
         self.device = choose_device(plan.fit.device)
         train_TN = graph.mask_TN & split.train_T[:, None]
         self.scaler: Scaler = fit_scaler(graph.x_TNF, train_TN)
@@ -136,6 +155,8 @@ class _Session:
             torch.manual_seed(int(rng.integers(2**31)))
             self.network.train()
             for index, (start, stop) in enumerate(chunks):
+                if self.should_stop():
+                    raise StopRequested(f"stopped in epoch {state.epoch + 1} of {plan.epochs}")
                 share = (state.epoch + index / len(chunks)) / plan.epochs
                 _set_rate(state.optimizer, plan.learning_rate * rate_factor(share))
                 losses.append(self._step(state, start, stop))

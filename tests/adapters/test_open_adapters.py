@@ -5,9 +5,8 @@ from pathlib import Path
 import pytest
 
 from gnn_trainer.adapters import open_adapters, simulated_name
-from gnn_trainer.config import TrainConfig
 from gnn_trainer.errors import ConfigError
-from gnn_trainer.settings import build_config, read_settings
+from gnn_trainer.settings import build_config
 
 
 def name_of(**environ: str) -> str:
@@ -21,6 +20,21 @@ def test_the_simulated_market_is_reached_like_the_real_one(tmp_path: Path) -> No
         assert sum(listing.is_trading for listing in adapters.source.listings()) >= 4
         assert adapters.source.name == name_of(**environ)
         assert adapters.models.location == str(tmp_path / "models")
+
+
+def test_models_go_to_the_bucket_where_one_is_configured_and_it_is_not_asked_yet(
+    tmp_path: Path,
+) -> None:
+    environ = {
+        "MARKET_SOURCE": "binance",
+        "WORKSPACE": str(tmp_path),
+        "MINIO_ENDPOINT": "127.0.0.1:9",
+        "MINIO_ACCESS_KEY": "k",
+        "MINIO_SECRET_KEY": "s",
+        "MINIO_BUCKET_NAME": "gnn-models",
+    }
+    with open_adapters(*build_config(environ, {})) as adapters:
+        assert adapters.models.location == "s3://gnn-models"
 
 
 def test_binance_is_not_asked_before_it_is_needed(tmp_path: Path) -> None:
@@ -56,19 +70,6 @@ def test_a_replayed_file_is_known_by_its_content(tmp_path: Path) -> None:
     names = [name_of(SIMULATED_REPLAY=str(path)) for path in (first, copy, other)]
     assert names[0] == names[1] != names[2]
     assert names[0].startswith("replay-usdm-")
-
-
-def test_a_service_without_adapter_is_never_ignored(tmp_path: Path) -> None:
-    settings, _ = read_settings(
-        {"WORKSPACE": str(tmp_path / "ws"), "KAFKA_BOOTSTRAP_SERVERS": "broker:9092"}
-    )
-    assert settings is not None
-    with (
-        pytest.raises(ConfigError, match="KAFKA_BOOTSTRAP_SERVERS"),
-        open_adapters(settings, TrainConfig()),
-    ):
-        pass
-    assert not (tmp_path / "ws").exists()
 
 
 def test_a_workspace_that_cannot_be_written_is_found_before_the_work(tmp_path: Path) -> None:

@@ -8,10 +8,12 @@ import pytest
 from rich.console import Console
 
 from gnn_trainer.adapters.folder import FolderStore
+from gnn_trainer.adapters.s3 import S3Store
 from gnn_trainer.artifact.bundle import Bundle
 from gnn_trainer.artifact.publish import Provenance, Published, publish
 from gnn_trainer.cli import BAD_CONFIGURATION, FAILED, SUCCESS, run
 from gnn_trainer.evaluation.report import EvaluationReport
+from tests.s3_server import ACCESS_KEY, SECRET_KEY, s3_server
 
 
 @pytest.fixture
@@ -72,6 +74,28 @@ def test_the_latest_version_scores_every_symbol_of_the_market(
 
 def test_a_second_prediction_is_the_same(environ: dict[str, str], published: Published) -> None:
     assert predict(environ)[1] == predict(environ, "--model", published.uri)[1]
+
+
+def test_where_models_go_to_a_bucket_the_latest_is_taken_from_there(
+    environ: dict[str, str],
+    symbols: tuple[str, ...],
+    bundle: Bundle,
+    refused_report: EvaluationReport,
+    provenance: Provenance,
+) -> None:
+    with s3_server() as server:
+        minio = server.settings()
+        known = replace(bundle, symbols=symbols)
+        publish(S3Store(minio), known, refused_report, model_name="m", provenance=provenance)
+        in_bucket = {
+            "MINIO_ENDPOINT": server.url,
+            "MINIO_ACCESS_KEY": ACCESS_KEY,
+            "MINIO_SECRET_KEY": SECRET_KEY,
+            "MINIO_BUCKET_NAME": minio.bucket,
+        }
+        code, printed, _ = predict(environ | in_bucket)
+    assert code == SUCCESS
+    assert f"s3://{minio.bucket}/m/2024" in printed
 
 
 def test_without_a_model_the_error_says_where_it_was_looked_for(environ: dict[str, str]) -> None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from pathlib import Path
+from uuid import uuid4
 
 import pytest
 from prefect.settings import (
@@ -14,7 +15,9 @@ from prefect.settings import (
 from flows.local_server import LocalServer
 from gnn_trainer.exchange.config import GENEROUS_LIMITS, ExchangeConfig
 from gnn_trainer.exchange.process import RunningExchange, start_exchange
+from tests.adapters.kafka_brokers import MockBroker
 from tests.flows.laboratory import Laboratory, Outcome
+from tests.flows.service import Service
 
 
 @pytest.fixture(scope="session")
@@ -63,3 +66,20 @@ def laboratory(first: tuple[Laboratory, Outcome]) -> Iterator[Laboratory]:
     yield laboratory
     laboratory.exchange.faults.clear()
     laboratory.exchange.clock.advance(began_ms - laboratory.exchange.now_ms)
+
+
+@pytest.fixture(scope="session")
+def broker() -> MockBroker:
+    return MockBroker()
+
+
+@pytest.fixture
+def service(
+    broker: MockBroker,
+    api_url: str,
+    exchange: RunningExchange,
+    tmp_path: Path,
+) -> Iterator[Service]:
+    """Runs as a queue manager starts them, each test with a queue_id of its own."""
+    yield Service(broker, api_url, exchange, tmp_path, f"q-{uuid4().hex[:8]}")
+    exchange.faults.clear()

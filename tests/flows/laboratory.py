@@ -77,6 +77,7 @@ class Laboratory:
             for name, value in self.variables.items():
                 patch.setenv(name, value)
             published = train(config)
+            assert isinstance(published, Published)
         return Outcome(published, printed.getvalue(), dict(self.exchange.requests.counts()))
 
     def keep(self) -> None:

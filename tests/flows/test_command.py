@@ -14,9 +14,10 @@ NOBODY = "http://127.0.0.1:9"  # the discard port: nothing answers
 def run_train(*flags: str, folder: Path, **variables: str) -> subprocess.CompletedProcess[str]:
     """`python flows/train.py` in an environment that has only `variables`."""
     environ = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
+    own = {"PYTHONPATH": str(TRAIN.parents[1]), "PREFECT_API_URL": NOBODY, "COLUMNS": "200"}
     return subprocess.run(
         [sys.executable, str(TRAIN), *flags],
-        env=environ | {"PREFECT_API_URL": NOBODY, "COLUMNS": "200"} | variables,
+        env=environ | own | variables,
         cwd=folder,
         capture_output=True,
         text=True,

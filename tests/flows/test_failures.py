@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -14,9 +15,11 @@ from prefect import flow
 
 from flows.progress import LogLines
 from flows.run import Run
+from flows.session import open_session
 from flows.tasks import fetch_klines, fetch_order_book
-from gnn_trainer.adapters import Adapters, open_adapters
+from gnn_trainer.adapters import open_adapters
 from gnn_trainer.config import TrainConfig
+from gnn_trainer.control import StopController
 from gnn_trainer.errors import GnnTrainerError, TransientServiceError
 from gnn_trainer.exchange.faults import Fault, FaultKind
 from gnn_trainer.market.intervals import INTERVAL_MS
@@ -88,14 +91,13 @@ def test_a_transient_failure_repeats_that_task_alone(laboratory: Laboratory) -> 
         run.do(fetch_order_book)
         run.do(fetch_klines)
 
-    with open_adapters(settings, config) as adapters:
+    with (
+        open_session(settings, StopController()) as session,
+        open_adapters(settings, config) as adapters,
+    ):
         flaky = FlakySource(adapters.source)
-        run = Run(
-            config,
-            settings,
-            Adapters(cast(MarketSource, flaky), adapters.models, None),
-            LogLines(),
-        )
+        source = cast(MarketSource, flaky)
+        run = Run(config, settings, session, replace(adapters, source=source), LogLines(), None)
         laboratory.exchange.requests.clear()
         fetch(run)
 
@@ -141,7 +143,7 @@ def test_ctrl_c_ends_a_run_at_once_with_its_own_exit_code(
     _, said = process.communicate(timeout=WAIT_S)
 
     assert process.returncode == 130
-    assert said.rstrip().endswith("interrupted; the next run goes on from what is stored")
+    assert said.rstrip().endswith("stopped; the next run goes on from what is stored")
 
 
 def wait_for_a_checkpoint(laboratory: Laboratory, process: subprocess.Popen[str]) -> None:

@@ -27,6 +27,7 @@ from gnn_trainer.control import StopController
 from gnn_trainer.environment import ConfigProblems
 from gnn_trainer.errors import StopRequested
 from gnn_trainer.settings import (
+    GENERATED_QUEUE_ID,
     Settings,
     process_environment,
     read_settings,
@@ -90,7 +91,7 @@ def settings_of(run_id: UUID) -> Settings:
     if "queue_id" in settings.model_fields_set:
         return settings
     # The same in every attempt and in the hooks below.
-    return settings.model_copy(update={"queue_id": f"local-{run_id.hex[:8]}"})
+    return settings.model_copy(update={"queue_id": f"{GENERATED_QUEUE_ID}{run_id.hex[:8]}"})
 
 
 def tell_cancellation(flow: Flow[..., Any], flow_run: FlowRun, state: State[Any]) -> None:

@@ -30,7 +30,9 @@ class Checkpoint:
 
 
 def checkpoint_of(run: Run, graph: Graph) -> Checkpoint:
-    identity = cache_key("train_model", TRAINING, (graph, run.training_terms))
+    """Of this queue_id; runs without one are the same user's attempts and share theirs."""
+    queue_id = None if run.settings.is_queue_id_generated else run.settings.queue_id
+    identity = cache_key("train_model", TRAINING, (graph, run.training_terms, queue_id))
     return Checkpoint(run.settings.workspace / "checkpoints" / f"{identity}.safetensors", identity)
 
 
@@ -49,7 +51,9 @@ def find_checkpoint(run: Run, graph: Graph) -> Checkpoint:
     if epochs:
         message = f"resuming after epoch {epochs}"
     elif any(saved.path.parent.glob("*.safetensors")):
-        message = "starting fresh: the checkpoints here are of other settings, data or code"
+        message = (
+            "starting fresh: the checkpoints here are of other settings, data, code or queue_id"
+        )
     else:
         message = "starting fresh: no checkpoint"
     logger.info(message)

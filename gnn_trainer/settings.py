@@ -29,6 +29,7 @@ from gnn_trainer.services import (
 )
 
 Model = TypeVar("Model", bound=BaseModel)
+GENERATED_QUEUE_ID = "local-"  # and what follows is drawn
 
 
 class Settings(BaseModel):
@@ -37,7 +38,7 @@ class Settings(BaseModel):
     model_config = STRICT
 
     queue_id: Annotated[str, Env("QUEUE_ID")] = Field(
-        default_factory=lambda: f"local-{secrets.token_hex(4)}",
+        default_factory=lambda: f"{GENERATED_QUEUE_ID}{secrets.token_hex(4)}",
         description="Identity of the work in telemetry; generated if absent.",
     )
     symbol: Annotated[str, Env("SYMBOL")] = Field(
@@ -75,6 +76,11 @@ class Settings(BaseModel):
     kafka: KafkaSettings | None = None
     arango: ArangoSettings | None = None
     minio: MinioSettings | None = None
+
+    @property
+    def is_queue_id_generated(self) -> bool:
+        """Whether nobody gave this run a name of its own."""
+        return self.queue_id.startswith(GENERATED_QUEUE_ID)
 
     @property
     def models_folder(self) -> Path:

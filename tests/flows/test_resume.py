@@ -29,6 +29,16 @@ def test_a_killed_run_is_carried_on_by_the_next_attempt(service: Service) -> Non
     assert service.checkpoints == []
 
 
+def test_a_run_of_another_queue_id_starts_fresh(service: Service) -> None:
+    with service.listening() as stream, service.run(*ENDLESS) as run:
+        stream.wait_for(is_training)
+        run.send(signal.SIGKILL)
+        run.wait()
+    assert len(service.checkpoints) == 1
+    with service.run(*ENDLESS, QUEUE_ID=f"{service.queue_id}-next") as run:
+        assert "queue_id" in run.wait_for_line("starting fresh")
+
+
 def test_a_stopped_run_is_carried_on_from_the_bucket_on_another_machine(service: Service) -> None:
     with s3_server() as server, service.listening() as stream:
         service.variables |= {

@@ -7,23 +7,29 @@ version constant that somebody must remember to raise; docs/decisions.md weighs 
 
 import hashlib
 import json
+import logging
+import random
 from collections.abc import Callable
 from functools import cache, wraps
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, ParamSpec, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar, cast
 
 from prefect import Task, task
 from prefect.cache_policies import CacheKeyFnPolicy
 from prefect.client.schemas.objects import State, TaskRun
 from prefect.context import TaskRunContext
 from prefect.states import Cancelled
-from prefect.tasks import exponential_backoff
 from prefect.transactions import get_transaction
 from pydantic_core import to_jsonable_python
 
 import gnn_trainer
 from gnn_trainer.errors import GnnTrainerError, StopRequested
+
+if TYPE_CHECKING:
+    from flows.run import Run
+
+logger = logging.getLogger("gnn_trainer.tasks")
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -39,6 +45,7 @@ PUBLISHING = (*EVALUATION, "artifact")
 _LIBRARIES = ("numpy", "polars", "torch", "torch-geometric")
 _TRANSIENT_RETRIES = 3
 _BACKOFF_S = 1.0  # waits 1, 2, 4 s, half as much again at most: an adapter has retried before
+Function = Callable[Concatenate["Run", P], R]
 
 
 def cached_task(
@@ -47,15 +54,15 @@ def cached_task(
     rooms: tuple[str, ...],
     by: Callable[..., object],
     retried: bool = False,
-) -> Callable[[Callable[P, R]], Task[P, R]]:
+) -> Callable[[Function[P, R]], Task[Concatenate["Run", P], R]]:
     """A Prefect task whose result, a small pydantic reference, is kept as JSON in the workspace.
 
     `by` takes the task's parameters and returns what the result depends on besides the code in
     `rooms`. `retried` tasks run again after errors that call themselves transient. A task that
-    is stopped ends as Cancelled, and is not cached.
+    is stopped, also between two tries, ends as Cancelled, and is not cached.
     """
 
-    def decorate(function: Callable[P, R]) -> Task[P, R]:
+    def decorate(function: Function[P, R]) -> Task[Concatenate["Run", P], R]:
         def key(context: TaskRunContext, parameters: dict[str, Any]) -> str:
             return cache_key(function.__name__, rooms, by(**parameters))
 
@@ -65,8 +72,6 @@ def cached_task(
             persist_result=True,
             result_serializer="json",
             retries=_TRANSIENT_RETRIES if retried else 0,
-            retry_delay_seconds=exponential_backoff(backoff_factor=_BACKOFF_S),
-            retry_jitter_factor=0.5,
             retry_condition_fn=is_worth_a_retry,
         )
         return make(_cancelled_by_stop(function))
@@ -74,11 +79,12 @@ def cached_task(
     return decorate
 
 
-def _cancelled_by_stop(function: Callable[P, R]) -> Callable[P, R]:
+def _cancelled_by_stop(function: Function[P, R]) -> Function[P, R]:
     @wraps(function)
-    def task_function(*args: P.args, **kwargs: P.kwargs) -> R:
+    def task_function(run: "Run", /, *args: P.args, **kwargs: P.kwargs) -> R:
         try:
-            return function(*args, **kwargs)
+            _pause_before_retry(run)
+            return function(run, *args, **kwargs)
         except StopRequested as exc:
             # Prefect takes a returned state for the task's own, and would keep it as a result.
             if (transaction := get_transaction()) is not None:
@@ -86,6 +92,17 @@ def _cancelled_by_stop(function: Callable[P, R]) -> Callable[P, R]:
             return cast(R, Cancelled(message=str(exc)))
 
     return task_function
+
+
+def _pause_before_retry(run: "Run") -> None:
+    """Back off before another try. Not by Prefect's own delay, which no stop would cut short."""
+    context = TaskRunContext.get()
+    failures = 0 if context is None else context.task_run.run_count - 1
+    if failures > 0:
+        pause_s = _BACKOFF_S * 2 ** (failures - 1) * random.uniform(1.0, 1.5)
+        logger.info("trying %s again in %.0f s", run.session.stage, pause_s)
+        run.session.stop.wait(pause_s)
+        run.session.stop.check()
 
 
 def cache_key(task_name: str, rooms: tuple[str, ...], asked_for: object) -> str:

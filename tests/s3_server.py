@@ -5,7 +5,6 @@ Requests are served one at a time, so conditional writes are as atomic as a real
 
 import os
 import secrets
-import subprocess
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -91,22 +90,6 @@ def s3_server(tls: tuple[Path, Path] | None = None) -> Iterator[S3Server]:
         server.shutdown()
         thread.join()
         server.server_close()
-
-
-def make_certificate(folder: Path) -> tuple[Path, Path]:
-    """A certificate for localhost that is its own CA, and its key, as PEM files."""
-    certificate, key = folder / "ca.pem", folder / "key.pem"
-    subprocess.run(
-        [
-            *("openssl", "req", "-x509", "-nodes", "-days", "2", "-subj", "/CN=localhost"),
-            *("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1"),
-            *("-addext", "subjectAltName=DNS:localhost"),
-            *("-keyout", str(key), "-out", str(certificate)),
-        ],
-        check=True,
-        capture_output=True,
-    )
-    return certificate, key
 
 
 def real_minio() -> MinioSettings | None:

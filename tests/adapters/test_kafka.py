@@ -2,24 +2,20 @@
 
 import logging
 import ssl
-from datetime import UTC, datetime, timedelta
-from ipaddress import IPv4Address
 from pathlib import Path
 
 import pytest
 from confluent_kafka import KafkaError
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
 from pydantic import SecretStr
 
 from gnn_trainer.adapters.kafka import Troubles, connection, explain, probe_kafka
 from gnn_trainer.errors import ServiceError
 from gnn_trainer.services import KafkaSettings
 from tests.adapters.kafka_brokers import MockBroker, doorkeeper
+from tests.adapters.sasl_broker import sasl_broker
+from tests.certificates import make_certificate
 
 PASSWORD = "hush-hush"
-LONG_AGO, LATER = datetime(2020, 1, 1, tzinfo=UTC), timedelta(days=365 * 80)
 
 
 def settings(
@@ -30,28 +26,6 @@ def settings(
     return KafkaSettings(
         bootstrap_servers=servers, user="worker", password=SecretStr(PASSWORD), ca_path=ca
     )
-
-
-def certificate(folder: Path, name: str) -> tuple[Path, Path]:
-    """A self-signed certificate for 127.0.0.1, and its key."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    subject = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, name)])
-    address = x509.SubjectAlternativeName([x509.IPAddress(IPv4Address("127.0.0.1"))])
-    signed = (
-        x509.CertificateBuilder(subject, subject, key.public_key(), 1, LONG_AGO, LONG_AGO + LATER)
-        .add_extension(address, critical=False)
-        .sign(key, hashes.SHA256())
-    )
-    pem, key_pem = folder / f"{name}.pem", folder / f"{name}.key"
-    pem.write_bytes(signed.public_bytes(serialization.Encoding.PEM))
-    key_pem.write_bytes(
-        key.private_bytes(
-            serialization.Encoding.PEM,
-            serialization.PrivateFormat.PKCS8,
-            serialization.NoEncryption(),
-        )
-    )
-    return pem, key_pem
 
 
 @pytest.mark.parametrize(
@@ -100,8 +74,8 @@ def test_a_wrong_password_is_recognised_and_not_repeated() -> None:
 
 
 def test_a_wrong_ca_is_recognised(tmp_path: Path) -> None:
-    theirs, key = certificate(tmp_path, "theirs")
-    ours, _ = certificate(tmp_path, "ours")
+    theirs, key = make_certificate(tmp_path, "theirs")
+    ours, _ = make_certificate(tmp_path, "ours")
     with (
         doorkeeper(server_context(theirs, key)) as keeper,
         pytest.raises(ServiceError, match="check that CA_PATH is the authority"),
@@ -111,12 +85,23 @@ def test_a_wrong_ca_is_recognised(tmp_path: Path) -> None:
 
 
 def test_the_right_ca_opens_the_way_to_the_password(tmp_path: Path) -> None:
-    theirs, key = certificate(tmp_path, "theirs")
+    theirs, key = make_certificate(tmp_path, "theirs")
     with (
         doorkeeper(server_context(theirs, key)) as keeper,
         pytest.raises(ServiceError, match="check KAFKA_USER, KAFKA_PASSWORD"),
     ):
         probe_kafka(settings(keeper.address, user=True, ca=theirs), (), timeout_s=2.0)
+
+
+def test_the_right_password_behind_tls_is_let_in(tmp_path: Path) -> None:
+    ca, key = make_certificate(tmp_path)
+    broker = MockBroker()
+    with sasl_broker(broker, {"worker": PASSWORD}, server_context(ca, key)) as guarded:
+        found = probe_kafka(settings(guarded.address, user=True, ca=ca), (), timeout_s=5.0)
+
+    assert "SASL_SSL" in found
+    assert set(guarded.welcomed) == {"worker"}
+    assert guarded.refused == []
 
 
 def test_a_ca_file_that_is_none_is_recognised() -> None:

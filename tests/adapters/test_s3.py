@@ -19,13 +19,13 @@ from gnn_trainer.errors import (
     TransientServiceError,
 )
 from gnn_trainer.services import MinioSettings
+from tests.certificates import make_certificate
 from tests.s3_server import (
     ACCESS_KEY,
     SECRET_KEY,
     Door,
     S3Server,
     let_in,
-    make_certificate,
     refuse,
     s3_server,
 )

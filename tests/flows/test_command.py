@@ -1,5 +1,6 @@
 """The command line: what it refuses, how fast it answers, and its exit codes."""
 
+import json
 import os
 import subprocess
 import sys
@@ -91,3 +92,37 @@ def test_a_prefect_server_that_is_away_is_named(tmp_path: Path) -> None:
     assert NOBODY in failed.stderr
     assert "PREFECT_API_URL" in failed.stderr
     assert "Traceback" not in failed.stderr
+
+
+STUCK = """
+import threading
+from pathlib import Path
+from flows import command
+from flows.session import open_session
+from gnn_trainer.control import StopController
+from gnn_trainer.settings import build_config
+
+command.LAST_RESORT_S = 0.05
+settings, _ = build_config({"WORKSPACE": "workspace"}, {})
+with open_session(settings, StopController()) as session, command._last_resort(session):
+    session.stop.request("sigterm")
+    threading.Event().wait()
+"""
+
+
+def test_a_run_that_hangs_after_a_stop_tells_its_ending_and_ends(tmp_path: Path) -> None:
+    stuck = subprocess.run(
+        [sys.executable, "-c", STUCK],
+        env={"PATH": os.environ["PATH"], "PYTHONPATH": str(TRAIN.parents[1])},
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+    assert stuck.returncode == 143, stuck.stderr
+    lines = (tmp_path / "workspace" / "events.jsonl").read_text().splitlines()
+    endings = [event for event in map(json.loads, lines) if event["finished"]]
+    assert [event["status"] for event in endings] == ["interrupted"]
+    assert "cut short" in endings[0]["message"]

@@ -9,7 +9,8 @@ from flows.stores import minio_client, prepare_store
 from gnn_trainer.adapters.s3 import S3Store
 from gnn_trainer.adapters.s3_client import connect
 from gnn_trainer.errors import ConfigError
-from tests.s3_server import S3Server, make_certificate, refuse, s3_server
+from tests.certificates import make_certificate
+from tests.s3_server import S3Server, refuse, s3_server
 
 
 @pytest.fixture

@@ -3,14 +3,20 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 ARGS ?=
+DOCKER ?= docker
+VERSION = $(shell sed -n 's/__version__ = "\(.*\)"/\1/p' gnn_trainer/__init__.py)
+export PLATFORM_PASSWORD ?= only-on-this-machine
 
-.PHONY: help train test lint check bench clean
+.PHONY: help train test lint licences check bench image test-services clean
 
 help:
 	@echo "make train   install into $(VENV), train and publish a model (ARGS='--epochs 5' adds flags)"
 	@echo "make test    install into $(VENV), run the tests"
-	@echo "make check   formatting, lint, types, import rules, tests"
+	@echo "make check   formatting, lint, types, import rules, licences, tests"
+	@echo "make licences   the licence of every dependency; fails on one that is not allowed"
 	@echo "make bench   speed and skill at full size; takes a while"
+	@echo "make image   build the container image gnn-trainer:$(VERSION) (ARGS='--build-arg ...')"
+	@echo "make test-services   start the services of compose.yaml, test against them"
 	@echo "make clean   remove $(VENV) (the workspace .gnn-trainer stays)"
 
 train: $(BIN)/.installed
@@ -25,11 +31,30 @@ lint: $(BIN)/.installed
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-check: lint test
+licences: $(BIN)/.installed
+	$(BIN)/pip-licenses
+
+check: lint licences test
 
 bench: $(BIN)/.installed
 	$(BIN)/python -m benchmarks.quickstart
 	$(BIN)/python -m benchmarks.skill $(ARGS)
+
+image:
+	$(DOCKER) build --build-arg VERSION=$(VERSION) --build-arg COMMIT=$(shell git rev-parse HEAD) \
+		$(ARGS) --tag gnn-trainer:$(VERSION) .
+
+test-services: $(BIN)/.installed
+	$(DOCKER) compose up --detach --wait kafka minio arangodb exchange
+	GNN_TRAINER_TEST_KAFKA=127.0.0.1:9092 \
+	GNN_TRAINER_TEST_MINIO_URL=http://127.0.0.1:9000 \
+	GNN_TRAINER_TEST_MINIO_ACCESS_KEY=platform \
+	GNN_TRAINER_TEST_MINIO_SECRET_KEY="$$PLATFORM_PASSWORD" \
+	GNN_TRAINER_TEST_ARANGO_URL=http://127.0.0.1:8529 \
+	GNN_TRAINER_TEST_ARANGO_PASSWORD="$$PLATFORM_PASSWORD" \
+	GNN_TRAINER_TEST_BINANCE_USDM_URL=http://127.0.0.1:8080 \
+	GNN_TRAINER_TEST_BINANCE_SPOT_URL=http://127.0.0.1:8080 \
+	$(BIN)/python -m pytest $(ARGS) tests/contracts tests/adapters/test_arango.py
 
 clean:
 	rm -rf $(VENV)

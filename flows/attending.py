@@ -1,6 +1,7 @@
 """What surrounds the work of a flow run: its session, everybody who may stop it, and its state."""
 
 import logging
+import os
 import signal
 import time
 from collections.abc import Iterator
@@ -12,6 +13,7 @@ from prefect import Flow
 from prefect.client.schemas.objects import FlowRun, State
 from prefect.exceptions import CancelledRun, TerminationSignal
 from prefect.states import Cancelled
+from rich.console import Console
 
 from flows.session import Session, make_reporter, open_now, open_session
 from flows.signals import obeying_signals
@@ -20,7 +22,7 @@ from flows.watch import (
     has_orders,
     is_supervised,
     obeying_prefect,
-    own_run_id,
+    own_run,
     signal_source,
 )
 from gnn_trainer.control import StopController
@@ -47,10 +49,12 @@ def attended() -> Iterator[Session]:
     with ExitStack() as stack:
         session = open_now()
         if session is None:
-            settings = settings_of(own_run_id())
-            session = stack.enter_context(open_session(settings, StopController()))
+            flow_run = own_run()
+            opening = open_session(settings_of(flow_run.id), StopController(), flow_run.run_count)
+            session = stack.enter_context(opening)
         if is_supervised():
             logging.getLogger("prefect.flow_runs").addFilter(_is_news)
+            Console.on_broken_pipe = _go_on_unheard  # type: ignore[method-assign]
         else:
             stack.enter_context(obeying_signals(session.stop))
         stack.enter_context(obeying_prefect(session.stop))
@@ -69,6 +73,14 @@ def attended() -> Iterator[Session]:
 def _is_news(record: logging.LogRecord) -> bool:
     """Not Prefect's surprise, with traceback, at the Cancelled that we returned ourselves."""
     return not (record.exc_info and isinstance(record.exc_info[1], CancelledRun))
+
+
+def _go_on_unheard(self: Console) -> None:
+    """The worker that read our output was killed; rich would end the process, and so the run."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    for descriptor in (1, 2):
+        os.dup2(nowhere, descriptor)
+    os.close(nowhere)
 
 
 def cancelled(session: Session) -> State[Any]:

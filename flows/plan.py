@@ -1,5 +1,7 @@
 """What a run will look at: which symbols and which closed bars, by the exchange's own clock."""
 
+from datetime import UTC, datetime
+
 from pydantic import BaseModel, ConfigDict
 
 from gnn_trainer.config import TrainConfig, resolve_span
@@ -26,6 +28,17 @@ class Plan(BaseModel):
     def bars(self) -> tuple[str, str, tuple[str, ...], int, int]:
         """What decides which bars are read; part of cache keys."""
         return self.source, self.interval, self.symbols, self.start_ms, self.end_ms
+
+    def __str__(self) -> str:
+        start, end = (
+            datetime.fromtimestamp(ms / 1000, UTC).strftime("%Y-%m-%d %H:%M")
+            for ms in (self.start_ms, self.end_ms)
+        )
+        bars = (self.end_ms - self.start_ms) // self.step_ms
+        return (
+            f"{self.num_symbols} symbols of {self.source}, {bars:,} bars of {self.interval} each, "
+            f"{start} to {end} UTC"
+        )
 
     @property
     def num_symbols(self) -> int:

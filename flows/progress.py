@@ -18,7 +18,6 @@ from rich.console import Console
 from rich.progress import BarColumn, TaskID, TextColumn, TimeElapsedColumn
 from rich.progress import Progress as Bars
 
-from gnn_trainer.errors import GnnTrainerError
 from gnn_trainer.progress import Progress, ProgressListener
 
 logger = logging.getLogger("gnn_trainer.progress")
@@ -34,9 +33,9 @@ def terminal() -> Console:
 
 
 @contextmanager
-def shown_progress(console: Console) -> Iterator[ProgressListener]:
-    """Bars if the console is a terminal, log lines if not."""
-    if not console.is_terminal:
+def shown_progress(console: Console, *, as_lines: bool = False) -> Iterator[ProgressListener]:
+    """Bars if the console is a terminal and nobody wants lines; else log lines."""
+    if as_lines or not console.is_terminal:
         yield LogLines()
         return
     columns = (TextColumn("{task.description:<14}"), BarColumn(), TextColumn("{task.fields[note]}"))
@@ -46,16 +45,12 @@ def shown_progress(console: Console) -> Iterator[ProgressListener]:
 
 @contextmanager
 def tamed_prefect(console: Console) -> Iterator[None]:
-    """Make Prefect's log lines fit for a person who waits in front of a command.
-
-    Errors of our own tree come without traceback, since the command shows them at its end. On a
-    terminal only warnings are left, and they do not tear progress bars apart.
+    """Make Prefect's log lines fit for a person who waits in front of a command: on a terminal only
+    warnings are left, and they do not tear progress bars apart.
     """
-    plain = PlainErrors()
     handlers = [h for h in logging.getLogger().handlers if isinstance(h, PrefectConsoleHandler)]
     before = [(handler, handler.console, handler.level) for handler in handlers]
     for handler in handlers:
-        handler.addFilter(plain)
         if console.is_terminal:
             handler.console = console
             handler.setLevel(logging.WARNING)
@@ -63,18 +58,8 @@ def tamed_prefect(console: Console) -> Iterator[None]:
         yield
     finally:
         for handler, own_console, level in before:
-            handler.removeFilter(plain)
             handler.console = own_console
             handler.setLevel(level)
-
-
-class PlainErrors(logging.Filter):
-    """Takes the traceback off records about errors that we raised on purpose."""
-
-    def filter(self, record: logging.LogRecord) -> bool:
-        if record.exc_info and isinstance(record.exc_info[1], GnnTrainerError):
-            record.exc_info = record.exc_text = None
-        return True
 
 
 class TerminalBars:
@@ -95,32 +80,48 @@ class TerminalBars:
 
 
 class LogLines:
-    """A line per stage when it begins, every LOG_EVERY_S after that, and when it is done."""
+    """A line per stage when it has done something, every LOG_EVERY_S after that, and at its end.
+
+    A stage that goes from nothing to everything in less than LOG_EVERY_S has no lines: its end
+    is told by others.
+    """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
         self._last_s: dict[str, float] = {}  # by stage
+        self._spoken: set[str] = set()
         self._finished: set[str] = set()
 
     def __call__(self, progress: Progress, /) -> None:
-        now = self._clock()
-        is_due = now - self._last_s.get(progress.stage, -LOG_EVERY_S) >= LOG_EVERY_S
-        is_end = progress.done >= progress.total and progress.stage not in self._finished
+        now, stage = self._clock(), progress.stage
+        is_whole = progress.done >= progress.total
+        if stage not in self._last_s and (is_whole or not progress.done):
+            self._last_s[stage] = now
+        is_due = now - self._last_s.get(stage, -LOG_EVERY_S) >= LOG_EVERY_S
+        is_end = is_whole and stage in self._spoken - self._finished
         if is_due or is_end:
-            self._last_s[progress.stage] = now
-            if is_end:
-                self._finished.add(progress.stage)
+            self._last_s[stage] = now
+            self._spoken.add(stage)
+            if is_whole:
+                self._finished.add(stage)
             logger.info(
-                "%s %.0f %%: %s", progress.stage, 100 * progress.fraction, describe(progress)
+                "%s %.0f %%: %s",
+                stage,
+                100 * progress.fraction,
+                describe(progress),
+                extra={"fields": {"stage": stage, **progress.fields}},
             )
 
 
 def describe(progress: Progress) -> str:
     """`epoch 3, loss 0.91, eta_s 12`: the figures in the order they were given."""
-    return ", ".join(
-        f"{name} {value:.4g}" if isinstance(value, float) else f"{name} {value}"
-        for name, value in progress.fields.items()
-    )
+    return ", ".join(f"{name} {_short(value)}" for name, value in progress.fields.items())
+
+
+def _short(value: float | int | str) -> str:
+    if not isinstance(value, float):
+        return str(value)
+    return f"{value:,.0f}" if abs(value) >= 1000.0 else f"{value:.4g}"
 
 
 class TrainingArtifact:
@@ -130,6 +131,7 @@ class TrainingArtifact:
         self._key = key
         self._push_every_s = push_every_s
         self._newest: Progress | None = None
+        self._is_whole = False
         self._done = threading.Event()
         context = contextvars.copy_context()  # the thread must know the run and the API's address
         self._thread = threading.Thread(target=context.run, args=(self._push,), daemon=True)
@@ -141,7 +143,8 @@ class TrainingArtifact:
         self._thread.start()
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        self._is_whole = kind is None  # also where training stopped early
         self._done.set()
         self._thread.join()
 
@@ -159,10 +162,9 @@ class TrainingArtifact:
         while not is_last:
             is_last = self._done.wait(self._push_every_s)
             newest = self._newest
-            if newest is not None and newest is not pushed:
-                update_progress_artifact(
-                    artifact, 100 * newest.fraction, description=describe(newest)
-                )
+            if newest is not None and (newest is not pushed or is_last):
+                share = 1.0 if is_last and self._is_whole else newest.fraction
+                update_progress_artifact(artifact, 100 * share, description=describe(newest))
                 pushed = newest
 
 

@@ -24,6 +24,12 @@ class Rows(Reference):
     def is_there(self, run: Run) -> bool:
         return tables_fingerprint(stored_tables(run, self.kind)) == self.fingerprint
 
+    @property
+    def counts(self) -> Mapping[str, int]:
+        return {"rows": self.rows} | (
+            {"refused symbols": len(self.dropped)} if self.dropped else {}
+        )
+
 
 def stored_rows(run: Run, kind: Kind, dropped: Mapping[str, str]) -> Rows:
     """A reference to what the history now has for the plan."""
@@ -63,6 +69,10 @@ class Relations(Reference):
     def is_there(self, run: Run) -> bool:
         return self.relations is None or run.datasets.holds(self.relations)
 
+    @property
+    def counts(self) -> Mapping[str, int]:
+        return {"edges": self.edges}
+
 
 class Features(Reference):
     """The aligned market, its features, and the report on the data's defects."""
@@ -75,6 +85,10 @@ class Features(Reference):
     def is_there(self, run: Run) -> bool:
         return all(map(run.datasets.holds, (self.frame, self.features, self.data_report)))
 
+    @property
+    def counts(self) -> Mapping[str, int]:
+        return {"bars": self.features.rows, "symbols": self.data_report.rows}
+
 
 class Graph(Reference):
     """A GraphSequence, and the prepared relations in it if there are any."""
@@ -85,6 +99,10 @@ class Graph(Reference):
     def is_there(self, run: Run) -> bool:
         parts = (self.graph,) if self.relations is None else (self.graph, self.relations)
         return all(map(run.datasets.holds, parts))
+
+    @property
+    def counts(self) -> Mapping[str, int]:
+        return {"bars": self.graph.rows}
 
 
 class Model(Reference):
@@ -110,6 +128,10 @@ class Report(Reference):
 
     def is_there(self, run: Run) -> bool:
         return run.datasets.holds(self.report)
+
+    @property
+    def counts(self) -> Mapping[str, int]:
+        return {"test samples": self.report.rows}
 
 
 class Published(Reference):

@@ -2,9 +2,9 @@
 
 import logging
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Concatenate, ParamSpec, Self, TypeVar
 
@@ -14,6 +14,7 @@ from prefect.exceptions import TerminationSignal
 from prefect.futures import PrefectFuture
 from pydantic import BaseModel, ConfigDict
 
+from flows.metrics import measured
 from flows.plan import Plan, make_plan
 from flows.progress import both, shown_progress, terminal
 from flows.session import Session
@@ -33,6 +34,7 @@ from gnn_trainer.settings import (
     process_environment,
     read_settings,
 )
+from gnn_trainer.telemetry.measurements import Measurements, Stage
 
 if TYPE_CHECKING:
     from flows.references import Published
@@ -52,18 +54,14 @@ class Reference(BaseModel):
         """Whether the product can still be had, whole."""
         raise NotImplementedError
 
+    @property
+    def counts(self) -> Mapping[str, int]:
+        """How much there is of it, by what is counted."""
+        return {}
+
 
 P = ParamSpec("P")
 R = TypeVar("R", bound=Reference)
-
-
-@dataclass(frozen=True)
-class Stage:
-    """One finished task: `state` is Prefect's word, `Cached` if an earlier result was taken."""
-
-    name: str
-    state: str
-    seconds: float
 
 
 class Run:
@@ -77,6 +75,7 @@ class Run:
         adapters: Adapters,
         on_progress: ProgressListener,
         mirror: CheckpointMirror | None,
+        measurements: Measurements,
     ) -> None:
         self.config = config
         self.settings = settings
@@ -90,7 +89,7 @@ class Run:
         self.plan: Plan = make_plan(adapters.source, config)
         self.history = History(settings.workspace / "history")
         self.datasets = DatasetStore(settings.workspace / "cache")
-        self.stages: list[Stage] = []
+        self.measurements = measurements
         self.products: dict[type[Reference], Reference] = {}
         self.began = datetime.now(UTC)
         self._results = (settings.workspace / "results").resolve()
@@ -139,7 +138,9 @@ class Run:
             again = task.with_options(refresh_cache=True)
             state = self._ended(again.submit(self, *args, **kwargs))
             result = state.result()
-        self.stages.append(Stage(task.name, str(state.name), time.monotonic() - began))
+        stage = Stage(task.name, str(state.name), time.monotonic() - began, result.counts)
+        self.measurements.stages.append(stage)
+        logger.info(str(stage), extra={"fields": asdict(stage)})
         self.products[type(result)] = result
         return result
 
@@ -170,12 +171,14 @@ def open_run(session: Session, config: TrainConfig | None) -> Iterator[Run]:
     for line in settings.stand_ins():
         logger.info(line)
     name_run(
-        f"{config.model_name} {settings.queue_id} {config.symbols} {config.interval}",
+        f"{config.model_name} {settings.queue_id} {_short(config.symbols)} {config.interval}",
         settings.queue_id,
         config.model_name,
+        settings.market_source,
     )
     session.enter("planning", f"asking the exchange for {config.symbols}")
     with (
+        measured(settings, config) as measurements,
         open_adapters(
             settings,
             config,
@@ -183,15 +186,23 @@ def open_run(session: Session, config: TrainConfig | None) -> Iterator[Run]:
             should_stop=lambda: session.stop.is_requested,
         ) as adapters,
         _mirror(settings, adapters) as mirror,
-        shown_progress(terminal()) as shown,
+        shown_progress(terminal(), as_lines=settings.log_format == "json") as shown,
     ):
         if settings.minio is not None:
             from flows.stores import prepare_store
 
             prepare_store(adapters.models)
-        run = Run(config, settings, session, adapters, both(shown, session.on_progress), mirror)
+        listener = both(shown, session.on_progress)
+        run = Run(config, settings, session, adapters, listener, mirror, measurements)
+        logger.info("%s: %s", config.model_name, run.plan)
         yield run
         run.datasets.forget_old()
+
+
+def _short(symbols: str) -> str:
+    """Of a list of symbols the first, and how many more there are: names of runs are read."""
+    first, *others = symbols.split(",")
+    return f"{first} +{len(others)}" if others else first
 
 
 def _minio_client(minio: MinioSettings) -> "S3Client":

@@ -107,12 +107,12 @@ def open_now() -> Session | None:
 
 
 @contextmanager
-def open_session(settings: Settings, stop: StopController) -> Iterator[Session]:
-    """Tell `started`, and listen for commands, until the end."""
+def open_session(settings: Settings, stop: StopController, attempt: int = 1) -> Iterator[Session]:
+    """Tell `started`, and listen for commands, until the end. `attempt` is Prefect's count."""
     from gnn_trainer.telemetry.journal import open_journal  # on use: it brings polars
 
     journal = open_journal(settings.workspace, settings.queue_id, time.time())
-    with Session(settings, stop, make_reporter(settings, journal)) as session:
+    with Session(settings, stop, make_reporter(settings, journal, attempt)) as session:
         session.reporter.started(f"{settings.type} {settings.symbol}")
         token = _open.set(session)
         try:
@@ -123,7 +123,7 @@ def open_session(settings: Settings, stop: StopController) -> Iterator[Session]:
 
 
 def make_reporter(
-    settings: Settings, journal: "Journal", *, same_attempt: bool = False
+    settings: Settings, journal: "Journal", attempt: int = 1, *, same_attempt: bool = False
 ) -> "Reporter":
     """A reporter to the topic of events, or to the file that stands in for it."""
     from gnn_trainer.telemetry.reporter import Reporter
@@ -133,6 +133,7 @@ def make_reporter(
         _event_sink(settings),
         journal,
         private_texts=private_texts(settings),
+        attempt=attempt,
         same_attempt=same_attempt,
     )
 

@@ -1,12 +1,14 @@
 """What a run says at its end: stages, skill beside the baselines, and where the model is."""
 
 import logging
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.table import Table
 
-from flows.artifacts import show_skill
+from flows.artifacts import show_skill, show_stages
+from flows.milestones import tell_published, tell_verdict
 from flows.references import Published, Report
 from flows.run import Run
 
@@ -23,25 +25,21 @@ def announce(run: Run, report: Report, published: Published) -> None:
 
     evaluation = run.datasets.get(report.report, EvaluationReport)
     rows = score_rows(evaluation)
+    show_stages(run)
     show_skill(run, published, COLUMNS, rows)
-    console = Console()
-    console.print(_stages(run), _skill(COLUMNS, rows))
-    gain = evaluation.graph_contribution
-    console.print(
-        f"graph contribution: RankIC {gain.mean:+.4f}, 95 % interval "
-        f"{gain.low:+.4f} .. {gain.high:+.4f}"
-    )
-    for symbol, reason in run.plan.dropped.items():
-        console.print(f"left out: {symbol}, {reason}")
-    states = {stage.name: stage.state for stage in run.stages}
-    verb = "found" if states["upload_model"] == "Cached" else "published"
+    states = {stage.name: stage.state for stage in run.measurements.stages}
+    is_new = states["upload_model"] != "Cached"
     rank = "champion" if published.promoted else "challenger"
-    console.print(f"{verb} {rank} {run.config.model_name} {published.version}", style="bold")
-    console.print("; ".join(evaluation.verdict.reasons))
-    console.print(published.uri, soft_wrap=True)
+    verb = "published" if is_new else "found"
     message = f"{verb} {rank} {run.config.model_name} {published.version}"
-    logger.info(message)
-    run.session.reporter.finished(message, **run.whereabouts(published), **_headline(evaluation))
+    if run.settings.log_format == "text":
+        _print(run, evaluation, published, message, _skill(COLUMNS, rows))
+    figures = _headline(evaluation)
+    run.measurements.judge({**figures, "promoted": evaluation.verdict.promoted})
+    _log(evaluation, figures, message)
+    if is_new:
+        _tell_prefect(run, evaluation, published, figures)
+    run.session.reporter.finished(message, **run.whereabouts(published), **figures)
 
 
 def _headline(evaluation: "EvaluationReport") -> dict[str, float]:
@@ -61,14 +59,56 @@ def _headline(evaluation: "EvaluationReport") -> dict[str, float]:
     }
 
 
+def _log(evaluation: "EvaluationReport", figures: dict[str, float], message: str) -> None:
+    logger.info(
+        "test span: RankIC %.4f (%.4f .. %.4f), of which the graph %+.4f (%+.4f .. %+.4f)",
+        *(figures[f"rank_ic{end}"] for end in ("", "_low", "_high")),
+        *(figures[f"graph_contribution{end}"] for end in ("", "_low", "_high")),
+        extra={"fields": figures},
+    )
+    verdict = evaluation.verdict
+    gate = "passed" if verdict.promoted else "refused"
+    logger.info("gate: %s; %s", gate, "; ".join(verdict.reasons))
+    logger.info(message)
+
+
+def _tell_prefect(
+    run: Run, evaluation: "EvaluationReport", published: Published, figures: dict[str, float]
+) -> None:
+    verdict, name = evaluation.verdict, run.config.model_name
+    tell_published(name, published.version, figures)
+    tell_verdict(name, published.version, promoted=verdict.promoted, reasons=verdict.reasons)
+
+
+def _print(
+    run: Run,
+    evaluation: "EvaluationReport",
+    published: Published,
+    message: str,
+    skill: Table,
+) -> None:
+    console = Console()
+    console.print(_stages(run), skill)
+    gain = evaluation.graph_contribution
+    console.print(
+        f"graph contribution: RankIC {gain.mean:+.4f}, 95 % interval "
+        f"{gain.low:+.4f} .. {gain.high:+.4f}"
+    )
+    for symbol, reason in run.plan.dropped.items():
+        console.print(f"left out: {symbol}, {reason}")
+    console.print(message, style="bold")
+    console.print("; ".join(evaluation.verdict.reasons))
+    console.print(published.uri, soft_wrap=True)
+
+
 def _stages(run: Run) -> Table:
-    table = Table("stage", "state", "seconds", box=None)
-    for stage in run.stages:
-        table.add_row(stage.name, stage.state, f"{stage.seconds:.1f}")
+    table = Table("stage", "state", "seconds", "made", box=None)
+    for stage in run.measurements.stages:
+        table.add_row(stage.name, stage.state, f"{stage.seconds:.1f}", stage.made)
     return table
 
 
-def _skill(columns: tuple[str, ...], rows: list[tuple[str, ...]]) -> Table:
+def _skill(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> Table:
     table = Table(*columns, box=None, title="skill on the test span", title_justify="left")
     for row in rows:
         table.add_row(*row)

@@ -234,6 +234,14 @@ def train_model(run: Run, graph: Graph) -> Model:
             identity=saved.identity,
             should_stop=run.should_stop,
         )
+    best = model.history[model.best_epoch - 1]
+    logger.info(
+        "trained %d of %d epochs; the best is epoch %d, validation RankIC %.4f",
+        len(model.history),
+        run.config.epochs,
+        best.epoch,
+        best.val_rank_ic,
+    )
     files = make_bundle(run, graph, sequence, model).to_files()
     return Model(files={name: run.datasets.put_bytes(name, data) for name, data in files.items()})
 

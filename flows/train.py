@@ -15,6 +15,7 @@ from prefect.client.schemas.objects import State
 
 from flows.artifacts import show_data, show_epochs
 from flows.attending import attended, cancelled, tell_cancellation, tell_crash
+from flows.logs import arrange_logs
 from flows.models import forget_checkpoint
 from flows.references import Published, history_of
 from flows.run import open_run
@@ -42,6 +43,7 @@ def train(config: TrainConfig | None = None) -> Published | State[Any]:
     Args:
         config: What to train; left out, the environment says it.
     """
+    arrange_logs()
     with attended() as session, open_run(session, config) as run, keeping_best(run):
         candles = run.do(fetch_klines)
         books = run.do(fetch_order_book)

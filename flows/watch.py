@@ -10,7 +10,7 @@ from uuid import UUID
 import httpx
 from prefect._internal.control_listener import get_intent
 from prefect.client.orchestration import get_client
-from prefect.client.schemas.objects import StateType
+from prefect.client.schemas.objects import FlowRun, StateType
 from prefect.context import FlowRunContext
 from prefect.exceptions import ObjectNotFound
 
@@ -49,17 +49,18 @@ def signal_source() -> str:
     return PREFECT if get_intent() == "cancel" else SIGTERM
 
 
-def own_run_id() -> UUID:
+def own_run() -> FlowRun:
+    """The flow run that this code runs in, as it was when this attempt began."""
     context = FlowRunContext.get()
     assert context is not None
     assert context.flow_run is not None
-    return context.flow_run.id
+    return context.flow_run
 
 
 def name_run(name: str, *tags: str) -> None:
     """What people find this run by, beside the tags that it has already."""
     with get_client(sync_client=True) as client:
-        run_id = own_run_id()
+        run_id = own_run().id
         has = client.read_flow_run(run_id).tags
         client.update_flow_run(run_id, name=name, tags={*has, *tags})
 
@@ -70,7 +71,7 @@ def obeying_prefect(stop: StopController) -> Iterator[None]:
     done = threading.Event()
     context = contextvars.copy_context()  # the thread must know the API's address
     watch = threading.Thread(
-        target=context.run, args=(_watch, own_run_id(), stop, done), name="prefect", daemon=True
+        target=context.run, args=(_watch, own_run().id, stop, done), name="prefect", daemon=True
     )
     watch.start()
     try:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from datetime import UTC, date, datetime, timedelta
 from typing import Annotated, Any, Literal, get_args, get_origin
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, Field, ValidationError, field_validator
 from pydantic.fields import FieldInfo
 
 from gnn_trainer.environment import (
@@ -18,8 +18,9 @@ from gnn_trainer.environment import (
 )
 from gnn_trainer.errors import ConfigError
 from gnn_trainer.features.config import FeatureConfig
+from gnn_trainer.form import FORM
 from gnn_trainer.graph.config import GraphConfig
-from gnn_trainer.market.intervals import DAY_MS, interval_ms
+from gnn_trainer.market.intervals import DAY_MS, INTERVAL_MS, interval_ms
 from gnn_trainer.market.labels import DirectionConfig, LabelConfig
 from gnn_trainer.market.splits import SplitConfig
 from gnn_trainer.model.config import ModelConfig
@@ -34,13 +35,14 @@ _TIME_RANGE_FORM = "expected YYYY-MM-DD:YYYY-MM-DD (both days included) or a len
 class TrainConfig(BaseModel):
     """What to train. The first eight fields have a variable of their own for their default."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = FORM
 
     symbols: Annotated[str, Env("SYMBOLS")] = Field(
-        "top:20", description="BTCUSDT,ETHUSDT,... or top:N, the N largest by quote volume."
+        "top:20",
+        description="BTCUSDT,ETHUSDT,... or top:N, the N largest by quote volume.",
     )
     interval: Annotated[str, Env("INTERVAL")] = Field(
-        "1h", description="Length of a bar: 1m, 5m, 15m, 1h, 4h, 1d, ..."
+        "1h", description="Length of a bar.", json_schema_extra={"enum": list(INTERVAL_MS)}
     )
     time_range: Annotated[str, Env("TIME_RANGE")] = Field(
         "180d", description="YYYY-MM-DD:YYYY-MM-DD (both days included), or the last days: 90d."
@@ -58,7 +60,8 @@ class TrainConfig(BaseModel):
         0, ge=0, lt=2**31, description="Seed of everything random in training."
     )
     model_name: Annotated[str, Env("MODEL_NAME", ("MODEL_OUTPUT",))] = Field(
-        "market_gnn_v1", description="Name under which versions are published."
+        "market_gnn_v1",
+        description="Name under which versions are published: letters, digits, . _ -",
     )
     features: FeatureConfig = FeatureConfig()
     direction: DirectionConfig = DirectionConfig()

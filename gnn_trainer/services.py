@@ -2,6 +2,7 @@
 
 import re
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Annotated, Literal, Self
 
 from pydantic import (
@@ -242,3 +243,29 @@ class SimulatedSettings(BaseModel):
     @classmethod
     def _utc(cls, value: datetime | None) -> datetime | None:
         return value.replace(tzinfo=UTC) if value and value.tzinfo is None else value
+
+
+class MetricsSettings(BaseModel):
+    """Where the figures of a run go for Prometheus: a Job is too short to be scraped."""
+
+    model_config = STRICT
+
+    textfile: Annotated[Path | None, Env("METRICS_TEXTFILE")] = Field(
+        None,
+        description="File for the node exporter's textfile collector, replaced at the end of each "
+        "run; must end in .prom.",
+    )
+    pushgateway_url: Annotated[str | None, Env("METRICS_PUSHGATEWAY_URL")] = Field(
+        None, description="scheme://host:port of a Prometheus push gateway, told at the end."
+    )
+
+    _check_url = field_validator("pushgateway_url")(_server_url)
+
+    @field_validator("textfile")
+    @classmethod
+    def _check_suffix(cls, value: Path | None) -> Path | None:
+        if value is not None and value.suffix != ".prom":
+            raise ValueError(
+                "expected a file name that ends in .prom: the collector reads no other"
+            )
+        return value

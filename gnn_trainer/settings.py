@@ -17,6 +17,7 @@ from gnn_trainer.environment import (
     collect,
     describe_errors,
     env_fields,
+    is_secret,
     misspelt,
 )
 from gnn_trainer.services import (
@@ -24,6 +25,7 @@ from gnn_trainer.services import (
     ArangoSettings,
     BinanceSettings,
     KafkaSettings,
+    MetricsSettings,
     MinioSettings,
     SimulatedSettings,
 )
@@ -71,7 +73,11 @@ class Settings(BaseModel):
     relations_file: Annotated[FilePath | None, Env("RELATIONS_FILE")] = Field(
         None, description="Prepared graph as a Parquet, JSON or JSON Lines file, without ArangoDB."
     )
+    log_format: Annotated[Literal["text", "json"], Env("LOG_FORMAT")] = Field(
+        "text", description="text: log lines for people; json: one JSON object a line."
+    )
     binance: BinanceSettings = BinanceSettings()
+    metrics: MetricsSettings = MetricsSettings()
     simulated: SimulatedSettings = SimulatedSettings()
     kafka: KafkaSettings | None = None
     arango: ArangoSettings | None = None
@@ -133,6 +139,7 @@ SECTIONS: dict[str, type[BaseModel]] = {
     "kafka": KafkaSettings,
     "arango": ArangoSettings,
     "minio": MinioSettings,
+    "metrics": MetricsSettings,
 }
 ALL_SECTIONS: tuple[type[BaseModel], ...] = (TrainConfig, Settings, *SECTIONS.values())
 # A service is configured when one of these is set; the others only say how to use it.
@@ -143,7 +150,15 @@ _WANTED_BY: dict[str, frozenset[str]] = {
 }
 
 _PRIVATE_FIELDS = frozenset(
-    {"user", "url", "api_url", "futures_url", "endpoint", "bootstrap_servers"}
+    {
+        "user",
+        "url",
+        "api_url",
+        "futures_url",
+        "endpoint",
+        "bootstrap_servers",
+        "pushgateway_url",
+    }
 )
 
 
@@ -214,7 +229,7 @@ def read_telemetry_settings(environ: Mapping[str, str]) -> Settings | None:
         name
         for model in (Settings, KafkaSettings)
         for field, env in env_fields(model).items()
-        if field not in ("market", "market_source", "relations_file")
+        if field not in ("market", "market_source", "relations_file", "log_format")
         for name in env.names
     }
     settings, _ = read_settings({name: environ[name] for name in wanted & set(environ)})
@@ -270,6 +285,19 @@ def private_texts(settings: Settings) -> tuple[str, ...]:
             elif field in _PRIVATE_FIELDS and value is not None:
                 texts |= {value, *value.split(",")}
     return tuple(sorted(texts))
+
+
+def secret_values(environ: Mapping[str, str]) -> tuple[str, ...]:
+    """What must stand in no log, whether or not the configuration is any good."""
+    given = (
+        environ.get(name, "") for env, info in variables() if is_secret(info) for name in env.names
+    )
+    return tuple(sorted({value.strip() for value in given} - {""}))
+
+
+def wants_json_logs(environ: Mapping[str, str]) -> bool:
+    """LOG_FORMAT=json, known before the rest of the configuration is."""
+    return environ.get("LOG_FORMAT", "").strip() == "json"
 
 
 def _read(

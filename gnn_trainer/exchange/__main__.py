@@ -46,7 +46,12 @@ def _parser() -> argparse.ArgumentParser:
         description="Serve a simulated exchange that speaks Binance REST (spot and USD-M).",
     )
     add = parser.add_argument
-    add("--port", type=int, default=0, help="port on loopback; 0 takes a free one")
+    add(
+        "--host",
+        default=_DEFAULTS.host,
+        help="address to listen on; 0.0.0.0 lets other machines and containers in",
+    )
+    add("--port", type=int, default=_DEFAULTS.port, help="port to listen on; 0 takes a free one")
     add("--seed", type=int, default=_DEFAULTS.seed, help="same seed, same market")
     add("--symbols", type=int, default=_DEFAULTS.symbols, help="clean symbols; traps are extra")
     add("--interval", default=_DEFAULTS.interval, help="finest bars served")
@@ -79,6 +84,7 @@ def _config(options: argparse.Namespace) -> ExchangeConfig:
         strength=options.strength,
         replay=options.replay,
         now_ms=None if options.now is None else _unix_ms(options.now),
+        host=options.host,
         port=options.port,
         limits=TRUE_LIMITS if options.limits == "true" else GENEROUS_LIMITS,
     )

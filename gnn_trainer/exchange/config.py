@@ -6,6 +6,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from gnn_trainer.market.intervals import DAY_MS, interval_ms
 
+LOOPBACK, EVERY_ADDRESS = "127.0.0.1", "0.0.0.0"
 DEFAULT_SPAN_MS = 180 * DAY_MS
 
 
@@ -50,7 +51,8 @@ class ExchangeConfig(BaseModel):
         None, ge=0, description="Server time at the start, unix ms; None is inside the newest bar."
     )
     ticking: bool = Field(True, description="Whether server time goes on with real time.")
-    port: int = Field(0, ge=0, le=65535, description="Port on loopback; 0 takes a free one.")
+    host: str = Field(LOOPBACK, description="Address to listen on; 0.0.0.0 is all of them.")
+    port: int = Field(0, ge=0, le=65535, description="Port to listen on; 0 takes a free one.")
     limits: RequestLimits = TRUE_LIMITS
 
     @field_validator("interval")

@@ -1,4 +1,4 @@
-"""Starting and stopping an exchange: an HTTP server on loopback in a thread of this process."""
+"""Starting and stopping an exchange: an HTTP server in a thread of this process."""
 
 import asyncio
 import threading
@@ -9,14 +9,13 @@ from aiohttp import web
 
 from gnn_trainer.errors import ConfigError
 from gnn_trainer.exchange.clock import ServerClock
-from gnn_trainer.exchange.config import ExchangeConfig
+from gnn_trainer.exchange.config import EVERY_ADDRESS, LOOPBACK, ExchangeConfig
 from gnn_trainer.exchange.faults import FaultPlan
 from gnn_trainer.exchange.gateway import Gateway
 from gnn_trainer.exchange.generated import GeneratedMarket
 from gnn_trainer.exchange.replay import ReplayedMarket
 from gnn_trainer.exchange.server import RequestLog, make_application
 
-HOST = "127.0.0.1"
 _STOP_WITHIN_S = 10.0
 
 
@@ -36,7 +35,7 @@ class RunningExchange:
         self._application = make_application(
             Gateway(truth, self.clock, config.limits), self.faults, self.requests
         )
-        self._port = config.port
+        self._host, self._port = config.host, config.port
         self._loop: asyncio.AbstractEventLoop | None = None
         self._stop = asyncio.Event()
         self._started = threading.Event()
@@ -47,7 +46,8 @@ class RunningExchange:
     @property
     def url(self) -> str:
         """Base of all endpoints, without a path: `<url>/api/v3/...`, `<url>/fapi/v1/...`."""
-        return f"http://{HOST}:{self._port}"
+        host = LOOPBACK if self._host == EVERY_ADDRESS else self._host
+        return f"http://{host}:{self._port}"
 
     spot_url = url
     futures_url = url
@@ -60,15 +60,15 @@ class RunningExchange:
         """Serve.
 
         Raises:
-            ConfigError: the port is taken.
+            ConfigError: the port is taken, or the address is not this machine's.
         """
         self._thread.start()
         self._started.wait()
         if self._failure is not None:
             self._thread.join()
             raise ConfigError(
-                f"exchange port {self._port} cannot be used ({self._failure}); use another, or 0 "
-                "for a free one"
+                f"the exchange cannot listen on {self._host}:{self._port} ({self._failure}); use "
+                "another port, 0 for a free one, or another address of this machine"
             ) from self._failure
         return self
 
@@ -97,7 +97,7 @@ class RunningExchange:
         runner = web.AppRunner(self._application, access_log=None, shutdown_timeout=0.2)
         try:
             await runner.setup()
-            site = web.TCPSite(runner, HOST, self._port)
+            site = web.TCPSite(runner, self._host, self._port)
             await site.start()
             self._port = runner.addresses[0][1]
             self._started.set()

@@ -2,13 +2,15 @@
 
 from typing import Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, Field, model_validator
+
+from gnn_trainer.form import FORM
 
 
 class FeatureConfig(BaseModel):
     """Windows in bars. A window statistic counts valid bars only, and is absent below a share."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = FORM
 
     short_window: int = Field(6, ge=2, le=1000, description="Bars of the short window.")
     medium_window: int = Field(48, ge=8, le=5000, description="Bars of the medium window.")

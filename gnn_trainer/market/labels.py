@@ -5,9 +5,10 @@ from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, Field
 
 from gnn_trainer.errors import DataError
+from gnn_trainer.form import FORM
 from gnn_trainer.market.frame import BoolArray, FloatArray, IntArray, MarketFrame
 from gnn_trainer.market.prices import log_prices
 from gnn_trainer.market.rolling import lagged, window_rms
@@ -20,7 +21,7 @@ ClassArray = npt.NDArray[np.int8]
 class DirectionConfig(BaseModel):
     """Where FLAT ends and UP or DOWN begins."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = FORM
 
     threshold: Literal["volatility", "fixed"] = Field(
         "volatility",

@@ -4,25 +4,29 @@ from dataclasses import dataclass
 from typing import Self
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, Field, model_validator
 
 from gnn_trainer.errors import DataError
+from gnn_trainer.form import FORM
 from gnn_trainer.market.frame import BoolArray, IntArray
 
 
 class SplitConfig(BaseModel):
     """How the labelled bars are shared out; the test span gets what the first two leave."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = FORM
 
     train: float = Field(0.6, gt=0.0, lt=1.0, description="Share of the bars to train on.")
     validation: float = Field(
         0.2, gt=0.0, lt=1.0, description="Share of the bars to choose the best epoch on."
     )
     embargo_bars: int = Field(
-        24, ge=0, description="Bars left out before each border, on top of the label's horizon."
+        24,
+        ge=0,
+        le=10_000,
+        description="Bars left out before each border, on top of the label's horizon.",
     )
-    min_bars: int = Field(32, ge=1, description="Fewest bars a span may have.")
+    min_bars: int = Field(32, ge=1, le=100_000, description="Fewest bars a span may have.")
 
     @model_validator(mode="after")
     def _leaves_a_test_span(self) -> Self:

@@ -1,12 +1,14 @@
 """The size and shape of the network."""
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, Field
+
+from gnn_trainer.form import FORM
 
 
 class ModelConfig(BaseModel):
     """Small on purpose: hourly markets are mostly noise, and a large network learns the noise."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = FORM
 
     hidden: int = Field(32, ge=8, le=512, description="Width of the hidden layers.")
     heads: int = Field(4, ge=1, le=16, description="Attention heads; must divide `hidden`.")

@@ -35,7 +35,8 @@ class Reporter:
 
     Events leave from a thread of its own, at most one a second; of `loading` events that come
     faster the newest wins. A run ends once: what is reported after an ending is ignored. An
-    attempt that was killed is carried on: `seq` and `attempt` come from its journal.
+    attempt that was killed, or whose run is tried again, is carried on: `seq` and `attempt` come
+    from its journal.
     """
 
     def __init__(
@@ -49,7 +50,8 @@ class Reporter:
         same_attempt: bool = False,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        """`attempt` is the least this attempt can be. `same_attempt`: speak for the attempt that
+        """`attempt` is the least this attempt can be; above 1, an earlier one is carried on even
+        if its ending was told. `same_attempt`: speak for the attempt that
         was killed, to end it, instead of beginning another."""
         self._identity = identity
         self._sink = sink
@@ -58,7 +60,7 @@ class Reporter:
         self._clock = clock
         self._outbox = Outbox(identity.queue_id, sink)
         past = journal.past
-        carried_on = past is not None and past.is_abandoned
+        carried_on = past is not None and (past.is_abandoned or attempt > 1)
         self.attempt = attempt
         self._seq, self._timestamp, self._has_ended = 0, 0.0, False
         if past is not None:

@@ -15,14 +15,19 @@ _SURELY_SECRET = 8  # characters; shorter texts are hidden only where they stand
 
 def scrub(text: str, private_texts: Sequence[str]) -> str:
     """The text without URLs and without any of `private_texts` (secrets, users, addresses)."""
+    text = _URL.sub("<address>", hide(text, private_texts))
+    text = text.encode(errors="replace").decode()  # half characters, as in odd file names
+    return text if len(text) <= _LONGEST_TEXT else text[: _LONGEST_TEXT - 3] + "..."
+
+
+def hide(text: str, private_texts: Sequence[str]) -> str:
+    """The text without any of `private_texts`."""
     for private in sorted(filter(None, private_texts), key=len, reverse=True):
         pattern = re.escape(private)
         if len(private) < _SURELY_SECRET:
             pattern = rf"(?<![A-Za-z0-9_-]){pattern}(?![A-Za-z0-9_-])"
         text = re.sub(pattern, HIDDEN, text)
-    text = _URL.sub("<address>", text)
-    text = text.encode(errors="replace").decode()  # half characters, as in odd file names
-    return text if len(text) <= _LONGEST_TEXT else text[: _LONGEST_TEXT - 3] + "..."
+    return text
 
 
 def plain(value: object, private_texts: Sequence[str]) -> JsonValue:

@@ -2,22 +2,31 @@
 
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, Field
+
+from gnn_trainer.form import FORM
 
 
 class FitConfig(BaseModel):
     """Optimisation settings other than epochs, learning rate and seed, which TrainConfig holds."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = FORM
 
-    batch_bars: int = Field(128, ge=8, description="Bars (whole market snapshots) per step.")
-    weight_decay: float = Field(0.01, ge=0.0, description="AdamW weight decay.")
-    clip_norm: float = Field(1.0, gt=0.0, description="Largest gradient norm of a step.")
+    batch_bars: int = Field(
+        128, ge=8, le=100_000, description="Bars (whole market snapshots) per step."
+    )
+    weight_decay: float = Field(0.01, ge=0.0, le=10.0, description="AdamW weight decay.")
+    clip_norm: float = Field(1.0, gt=0.0, le=1000.0, description="Largest gradient norm of a step.")
     ema_decay: float = Field(0.98, ge=0.0, lt=1.0, description="Decay of the averaged weights.")
     patience: int = Field(
-        8, ge=1, description="Epochs without a better validation RankIC before stopping."
+        8,
+        ge=1,
+        le=100_000,
+        description="Epochs without a better validation RankIC before stopping.",
     )
     book_dropout: float = Field(
         0.3, ge=0.0, lt=1.0, description="Share of bars trained as if no order book was recorded."
     )
-    device: Literal["auto", "cpu", "cuda"] = Field("auto", description="Where to train.")
+    device: Literal["auto", "cpu", "cuda"] = Field(
+        "auto", description="Where to train; auto is the GPU if there is one."
+    )

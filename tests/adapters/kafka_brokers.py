@@ -1,10 +1,11 @@
-"""Brokers for tests: librdkafka's own mock cluster, a gate before it, and one that lets nobody in.
+"""Brokers for tests: librdkafka's own mock cluster, a gate before one, and one that lets nobody in.
 
 The mock cluster speaks the true protocol, keeps what it is sent and gives each topic four
 partitions.
 """
 
 import json
+import os
 import socket
 import ssl
 import struct
@@ -21,16 +22,12 @@ DEADLINE_S = 15.0
 PARTITIONS = 4
 
 
-class MockBroker:
-    """A running mock cluster of one broker."""
+class Broker:
+    """One broker, at the address by which it calls itself."""
 
-    def __init__(self) -> None:
-        self._cluster = Producer(
-            {"test.mock.num.brokers": 1, "bootstrap.servers": "replaced", "log_level": 0}
-        )
-        (broker,) = self._cluster.list_topics(timeout=DEADLINE_S).brokers.values()
-        self.host, self.port = str(broker.host), int(broker.port)
-        self.settings = KafkaSettings(bootstrap_servers=f"{self.host}:{self.port}")
+    def __init__(self, host: str, port: int) -> None:
+        self.host, self.port = host, port
+        self.settings = KafkaSettings(bootstrap_servers=f"{host}:{port}")
 
     def put(
         self, topic: str, value: object, *, partition: int = 0, timestamp_ms: int | None = None
@@ -57,10 +54,28 @@ class MockBroker:
         return {"bootstrap.servers": f"{self.host}:{self.port}", "log_level": 0}
 
 
+class MockBroker(Broker):
+    """A running mock cluster of one broker."""
+
+    def __init__(self) -> None:
+        self._cluster = Producer(
+            {"test.mock.num.brokers": 1, "bootstrap.servers": "replaced", "log_level": 0}
+        )
+        (broker,) = self._cluster.list_topics(timeout=DEADLINE_S).brokers.values()
+        super().__init__(str(broker.host), int(broker.port))
+
+
+def real_broker() -> Broker | None:
+    """The one at GNN_TRAINER_TEST_KAFKA, whose new topics have as many partitions as the mock's;
+    None if that names none."""
+    host, _, port = os.environ.get("GNN_TRAINER_TEST_KAFKA", "").partition(":")
+    return Broker(host, int(port)) if port else None
+
+
 class Gate:
     """Stands before a broker and can be shut: connections break, and new ones are refused."""
 
-    def __init__(self, broker: MockBroker) -> None:
+    def __init__(self, broker: Broker) -> None:
         self._broker = broker
         self._listener: socket.socket | None = None
         self._links: list[socket.socket] = []

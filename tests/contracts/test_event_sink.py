@@ -1,8 +1,9 @@
 """What every EventSink owes, whatever is behind it, and when what is behind it goes away."""
 
+import secrets
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -10,9 +11,7 @@ import pytest
 from gnn_trainer.adapters.jsonl import JsonlSink
 from gnn_trainer.adapters.kafka_sink import KafkaSink
 from gnn_trainer.ports import EventSink
-from tests.adapters.kafka_brokers import DEADLINE_S, Gate, MockBroker
-
-TOPIC = "queue-events"
+from tests.adapters.kafka_brokers import DEADLINE_S, Broker, Gate, MockBroker, real_broker
 
 
 class Place(ABC):
@@ -31,14 +30,15 @@ class Place(ABC):
 
 
 class KafkaPlace(Place):
-    def __init__(self, _: Path) -> None:
-        self._broker = MockBroker()
+    def __init__(self, broker: Broker) -> None:
+        self._broker = broker
+        self._topic = f"gnn-trainer-test-{secrets.token_hex(6)}"
         self._gate = Gate(self._broker)
         self._gate.open()
-        self.sink = KafkaSink(self._gate.settings, TOPIC)
+        self.sink = KafkaSink(self._gate.settings, self._topic)
 
     def stored(self, count: int) -> list[int]:
-        messages = self._broker.read(TOPIC, count)
+        messages = self._broker.read(self._topic, count)
         assert {key for key, _ in messages} <= {b"queue-1"}
         return [message["number"] for _, message in messages]
 
@@ -71,13 +71,17 @@ class FilePlace(Place):
             self._away.rename(self._folder)
 
 
-PLACES: list[Callable[[Path], Place]] = [FilePlace, KafkaPlace]
-
-
-@pytest.fixture(params=PLACES, ids=["jsonl", "kafka"])
+@pytest.fixture(params=["jsonl", "kafka", "real kafka"])
 def place(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Place]:
-    factory: Callable[[Path], Place] = request.param
-    place = factory(tmp_path)
+    place: Place
+    if request.param == "jsonl":
+        place = FilePlace(tmp_path)
+    elif request.param == "kafka":
+        place = KafkaPlace(MockBroker())
+    elif (broker := real_broker()) is not None:
+        place = KafkaPlace(broker)
+    else:
+        pytest.skip("no Kafka to test against; set GNN_TRAINER_TEST_KAFKA to its host:port")
     yield place
     place.sink.close()
 

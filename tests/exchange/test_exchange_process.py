@@ -11,8 +11,8 @@ import pytest
 
 from gnn_trainer.errors import ConfigError
 from gnn_trainer.exchange.__main__ import main
-from gnn_trainer.exchange.config import ExchangeConfig
-from gnn_trainer.exchange.process import HOST, start_exchange
+from gnn_trainer.exchange.config import EVERY_ADDRESS, LOOPBACK, ExchangeConfig
+from gnn_trainer.exchange.process import start_exchange
 from tests.exchange.asking import SMALL, get
 
 
@@ -43,11 +43,22 @@ def test_two_exchanges_run_side_by_side() -> None:
 
 def test_a_taken_port_is_a_configuration_error() -> None:
     with socket.socket() as taken:
-        taken.bind((HOST, 0))
+        taken.bind((LOOPBACK, 0))
         taken.listen()
         port = taken.getsockname()[1]
-        with pytest.raises(ConfigError, match=f"port {port} cannot be used"):
+        with pytest.raises(ConfigError, match=f"cannot listen on {LOOPBACK}:{port}"):
             start_exchange(SMALL.model_copy(update={"port": port}))
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux has more than one loopback address")
+def test_only_this_machine_gets_in_unless_told_otherwise() -> None:
+    elsewhere = "127.0.0.2"  # another address of this machine
+    with start_exchange(SMALL) as exchange, pytest.raises(httpx.ConnectError):
+        httpx.get(exchange.url.replace(LOOPBACK, elsewhere) + "/fapi/v1/ping")
+    everywhere = SMALL.model_copy(update={"host": EVERY_ADDRESS})
+    with start_exchange(everywhere) as exchange:
+        for url in (exchange.url, exchange.url.replace(LOOPBACK, elsewhere)):
+            assert httpx.get(url + "/fapi/v1/ping").status_code == 200
 
 
 def test_server_time_starts_where_it_is_set_and_goes_on() -> None:
@@ -91,6 +102,7 @@ def test_the_command_serves_until_it_is_told_to_stop() -> None:
         ["--fault", "earthquake"],
         ["--fault", "slow:/fapi:often"],
         ["--replay", "nothing.parquet"],
+        ["--host", "192.0.2.1"],
     ],
 )
 def test_a_configuration_that_cannot_work_ends_with_2(

@@ -50,16 +50,20 @@ class Service:
     @contextmanager
     def process(self, *arguments: str, **variables: str) -> Iterator[TrainProcess]:
         """Any Python in the environment of a run."""
-        environ = {
+        with TrainProcess(self.folder, self.environ | variables, *arguments) as process:
+            yield process
+
+    @property
+    def environ(self) -> dict[str, str]:
+        """The environment of a run."""
+        return {
             "PREFECT_API_URL": self.api_url,
             "KAFKA_BOOTSTRAP_SERVERS": self.broker.settings.bootstrap_servers,
             "QUEUE_ID": self.queue_id,
             "QUEUE_CONTROL_TOPIC": self._control_topic,
             "BINANCE_FUTURES_URL": self.exchange.url,
             "WORKSPACE": str(self.folder / "workspace"),
-        }
-        with TrainProcess(self.folder, environ | self.variables | variables, *arguments) as process:
-            yield process
+        } | self.variables
 
     @contextmanager
     def listening(self) -> Iterator[EventStream]:

@@ -51,6 +51,10 @@ class TrainProcess:
     def pid(self) -> int:
         return self._process.pid
 
+    @property
+    def is_alive(self) -> bool:
+        return self._process.poll() is None
+
     def wait_for_line(self, part: str) -> str:
         """The next log line that contains `part`."""
         deadline = time.monotonic() + DEADLINE_S

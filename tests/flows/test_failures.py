@@ -25,6 +25,7 @@ from gnn_trainer.exchange.faults import Fault, FaultKind
 from gnn_trainer.market.intervals import INTERVAL_MS
 from gnn_trainer.ports import MarketSource
 from gnn_trainer.settings import build_config
+from gnn_trainer.telemetry.measurements import Measurements
 from tests.flows.laboratory import SMALL, Laboratory
 
 TRAIN = Path(__file__).resolve().parents[2] / "flows" / "train.py"
@@ -97,11 +98,13 @@ def test_a_transient_failure_repeats_that_task_alone(laboratory: Laboratory) -> 
     ):
         flaky = FlakySource(adapters.source)
         source = cast(MarketSource, flaky)
-        run = Run(config, settings, session, replace(adapters, source=source), LogLines(), None)
+        measurements = Measurements("small", "binance", "1h")
+        adapters = replace(adapters, source=source)
+        run = Run(config, settings, session, adapters, LogLines(), None, measurements)
         laboratory.exchange.requests.clear()
         fetch(run)
 
-    assert [(stage.name, stage.state) for stage in run.stages] == [
+    assert [(stage.name, stage.state) for stage in measurements.stages] == [
         ("fetch_order_book", "Completed"),
         ("fetch_klines", "Completed"),
     ]

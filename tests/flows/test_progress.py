@@ -39,11 +39,24 @@ def test_a_log_gets_a_line_every_few_seconds_and_the_last_one(
             lines(Progress("fetch", second, 11, {"rows": second}))
 
     assert [record.getMessage() for record in caplog.records] == [
-        "fetch 0 %: rows 0",
         "fetch 45 %: rows 5",
         "fetch 91 %: rows 10",
         "fetch 100 %: rows 11",
     ]
+
+
+def test_a_stage_that_is_soon_over_has_no_lines(caplog: pytest.LogCaptureFixture) -> None:
+    lines = LogLines(Clock())
+
+    with caplog.at_level(logging.INFO, "gnn_trainer"):
+        lines(Progress("fetch", 0, 10))
+        lines(Progress("fetch", 10, 10))
+
+    assert not caplog.records
+
+
+def test_long_times_are_whole_seconds() -> None:
+    assert describe(Progress("train", 3, 10, {"eta_s": 15234.56})) == "eta_s 15,235"
 
 
 def test_stages_do_not_share_their_seconds(caplog: pytest.LogCaptureFixture) -> None:

@@ -45,9 +45,9 @@ def test_a_stopped_run_is_carried_on_from_the_bucket_on_another_machine(service:
             "MINIO_ENDPOINT": server.url,
             "MINIO_ACCESS_KEY": ACCESS_KEY,
             "MINIO_SECRET_KEY": SECRET_KEY,
-            "MINIO_BUCKET_NAME": "models",
+            "MINIO_BUCKET_NAME": service.queue_id,
         }
-        store = S3Store(server.settings("models"))
+        store = S3Store(server.settings(service.queue_id))
         with service.run(*ENDLESS) as run:
             stream.wait_for(is_training)
             service.command()

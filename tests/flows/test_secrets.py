@@ -22,7 +22,7 @@ def confided(service: Service) -> Iterator[tuple[Service, S3Server]]:
     with s3_server() as server:
         service.variables |= SECRETS | {
             "MINIO_ENDPOINT": server.url,
-            "MINIO_BUCKET_NAME": "models",
+            "MINIO_BUCKET_NAME": service.queue_id,
             "MINIO_RETRY_S": "0",
         }
         yield service, server
@@ -54,7 +54,7 @@ def test_a_good_run_writes_no_secret_anywhere(
         assert run.wait() == 0
 
     assert events[-1]["status"] == "finished"
-    store = S3Store(server.settings("models"))
+    store = S3Store(server.settings(service.queue_id))
     published = [(key, store.read(key)) for key in store.keys("")]
     told = [("log", run.text.encode()), ("events", str(events).encode())]
     assert_nothing_tells(iter(published + told))

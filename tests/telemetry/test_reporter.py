@@ -15,10 +15,17 @@ from tests.telemetry.recorder import IDENTITY, Recorder
 QUEUE = IDENTITY.queue_id
 
 
-def reporter(folder: Path, sink: Recorder, *, same_attempt: bool = False) -> Reporter:
+def reporter(
+    folder: Path, sink: Recorder, *, attempt: int = 1, same_attempt: bool = False
+) -> Reporter:
     journal = open_journal(folder, QUEUE, time.time())
     return Reporter(
-        IDENTITY, sink, journal, private_texts=["hush-hush", "bob"], same_attempt=same_attempt
+        IDENTITY,
+        sink,
+        journal,
+        private_texts=["hush-hush", "bob"],
+        attempt=attempt,
+        same_attempt=same_attempt,
     )
 
 
@@ -127,6 +134,19 @@ def test_after_an_ending_a_run_begins_anew_and_knows_when_that_was(tmp_path: Pat
     assert (second.told("seq"), second.told("attempt")) == ([1], [1])
     assert run.previous_end_s == first.told("timestamp")[-1]
     assert second.told("timestamp") > first.told("timestamp")[-1:]
+
+
+def test_a_run_that_is_tried_again_after_its_ending_goes_on_counting(tmp_path: Path) -> None:
+    sink = Recorder()
+    run = reporter(tmp_path, sink)
+    run.error("Crashed", "killed")
+    run.close()
+    run = reporter(tmp_path, sink, attempt=2)
+    run.finished("done")
+    run.close()
+    assert sink.told("status") == ["started", "error", "started", "finished"]
+    assert sink.told("seq") == [1, 2, 3, 4]
+    assert sink.told("attempt") == [1, 1, 2, 2]
 
 
 def test_a_killed_attempt_can_be_ended_by_somebody_else(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ DOCKER ?= docker
 VERSION = $(shell sed -n 's/__version__ = "\(.*\)"/\1/p' gnn_trainer/__init__.py)
 export PLATFORM_PASSWORD ?= only-on-this-machine
 
-.PHONY: help train test lint licences check bench image test-services clean
+.PHONY: help train test test-parts test-runs lint licences check bench image test-services clean
 
 help:
 	@echo "make train   install into $(VENV), train and publish a model (ARGS='--epochs 5' adds flags)"
@@ -22,8 +22,15 @@ help:
 train: $(BIN)/.installed
 	$(BIN)/python flows/train.py $(ARGS)
 
+# Half of the time goes to waiting for processes of whole runs, so the two halves run side by side.
 test: $(BIN)/.installed
-	$(BIN)/python -m pytest $(ARGS)
+	$(MAKE) --jobs=2 --output-sync=target test-parts test-runs
+
+test-parts: $(BIN)/.installed
+	$(BIN)/python -m pytest --ignore=tests/flows --ignore=tests/deploy $(ARGS)
+
+test-runs: $(BIN)/.installed
+	$(BIN)/python -m pytest tests/flows tests/deploy $(ARGS)
 
 lint: $(BIN)/.installed
 	$(BIN)/ruff format --check .

@@ -1,4 +1,4 @@
-"""Time and memory of the main job from nothing, and of the same again when nothing is new.
+"""Time and memory of the main job from nothing.
 
 python -m benchmarks.quickstart
 """

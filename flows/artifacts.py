@@ -1,8 +1,11 @@
 """What people find in Prefect's UI about a run: the data, the epochs, the skill, the model."""
 
+import math
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from prefect.artifacts import (
     create_link_artifact,
@@ -12,7 +15,12 @@ from prefect.artifacts import (
 
 from flows.references import Features, Published
 from flows.run import Run
+from flows.walking import Walk
 from gnn_trainer.market.report import DataReport, SymbolReport
+
+if TYPE_CHECKING:
+    from gnn_trainer.evaluation.gate import Verdict
+    from gnn_trainer.report.material import Material
 
 
 def show_data(run: Run, features: Features) -> None:
@@ -85,15 +93,39 @@ def show_stages(run: Run) -> None:
 def show_skill(
     run: Run, published: Published, columns: Sequence[str], rows: Sequence[Sequence[str]]
 ) -> None:
-    """The model beside its baselines on the test span, what it is, and where."""
+    """The model beside its baselines on the test span, and where it is."""
     create_table_artifact(
         key="metrics",
         table=[dict(zip(columns, row, strict=True)) for row in rows],
         description=f"{run.config.model_name} {published.version}, test span",
     )
-    card = run.models.read(f"{run.config.model_name}/{published.version}/model_card.md")
-    create_markdown_artifact(card.decode(), key="report", description="the model card")
     show_model(run.config.model_name, published)
+
+
+def show_report(material: "Material") -> None:
+    """The report without its pictures."""
+    from gnn_trainer.report.page import report_markdown
+
+    create_markdown_artifact(report_markdown(material), key="report")
+
+
+def show_verdict(run: Run, published: Published, verdict: "Verdict") -> None:
+    """What the gate demanded, what the model showed, and what came of it."""
+    rank = "champion" if published.promoted else "challenger"
+    create_table_artifact(
+        key="verdict",
+        table=[_finite(asdict(check)) for check in verdict.checks],
+        description=f"{run.config.model_name} {published.version} is {rank}: "
+        + "; ".join(verdict.reasons),
+    )
+
+
+def _finite(row: dict[str, object]) -> dict[str, object]:
+    """JSON has no NaN."""
+    return {
+        key: None if isinstance(value, float) and not math.isfinite(value) else value
+        for key, value in row.items()
+    }
 
 
 def show_model(model_name: str, published: Published) -> None:
@@ -105,4 +137,22 @@ def show_model(model_name: str, published: Published) -> None:
         link_text=f"{model_name} {published.version} ({rank})",
         key="model",
         description=f"load_model({uri!r})",
+    )
+
+
+def show_walk(
+    run: Run, walk: Walk, tables: Mapping[str, tuple[Sequence[str], Sequence[Sequence[str]]]]
+) -> None:
+    """Tables (columns and rows) of a walk-forward, by key, and a link to its report."""
+    for key, (columns, rows) in tables.items():
+        create_table_artifact(
+            key=key,
+            table=[list(row) for row in (columns, *rows)],
+            description=f"{run.config.model_name} {walk.name}, all test spans",
+        )
+    uri = f"{walk.uri}/report.html"
+    create_link_artifact(
+        link=uri if "://" in uri else Path(uri).resolve().as_uri(),
+        link_text=f"{run.config.model_name} walk-forward {walk.name}",
+        key="walk-forward",
     )

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from functools import cache, wraps
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar, cast
+from typing import Any, ParamSpec, TypeVar, cast
 
 from prefect import Task, task
 from prefect.cache_policies import CacheKeyFnPolicy
@@ -24,10 +24,8 @@ from prefect.transactions import get_transaction
 from pydantic_core import to_jsonable_python
 
 import gnn_trainer
+from flows.session import open_now
 from gnn_trainer.errors import GnnTrainerError, StopRequested
-
-if TYPE_CHECKING:
-    from flows.run import Run
 
 logger = logging.getLogger("gnn_trainer.tasks")
 
@@ -38,14 +36,22 @@ FETCHING = ("market", "adapters")
 RELATIONS = ("adapters", "collecting.py", "graph")
 FEATURES = ("market", "features")
 GRAPH = (*FEATURES, "graph")
-TRAINING = (*GRAPH, "model", "training", "artifact/bundle.py")
-EVALUATION = (*TRAINING, "evaluation")
-PUBLISHING = (*EVALUATION, "artifact")
+_CALIBRATION = tuple(f"evaluation/{name}.py" for name in ("calibration", "metrics", "novelty"))
+TRAINING = (*GRAPH, "model", "training", *_CALIBRATION, "artifact/bundle.py")
+EVALUATION = (*TRAINING, "evaluation", "artifact/standing.py", "artifact/trials.py")
+PUBLISHING = (*EVALUATION, "report", "artifact")
 
-_LIBRARIES = ("numpy", "polars", "torch", "torch-geometric")
+_LIBRARIES = (
+    "lightgbm",
+    "numpy",
+    "polars",
+    "scikit-learn",
+    "statsmodels",
+    "torch",
+    "torch-geometric",
+)
 _TRANSIENT_RETRIES = 3
 _BACKOFF_S = 1.0  # waits 1, 2, 4 s, half as much again at most: an adapter has retried before
-Function = Callable[Concatenate["Run", P], R]
 
 
 def cached_task(
@@ -54,7 +60,7 @@ def cached_task(
     rooms: tuple[str, ...],
     by: Callable[..., object],
     retried: bool = False,
-) -> Callable[[Function[P, R]], Task[Concatenate["Run", P], R]]:
+) -> Callable[[Callable[P, R]], Task[P, R]]:
     """A Prefect task whose result, a small pydantic reference, is kept as JSON in the workspace.
 
     `by` takes the task's parameters and returns what the result depends on besides the code in
@@ -62,7 +68,7 @@ def cached_task(
     is stopped, also between two tries, ends as Cancelled, and is not cached.
     """
 
-    def decorate(function: Function[P, R]) -> Task[Concatenate["Run", P], R]:
+    def decorate(function: Callable[P, R]) -> Task[P, R]:
         def key(context: TaskRunContext, parameters: dict[str, Any]) -> str:
             return cache_key(function.__name__, rooms, by(**parameters))
 
@@ -79,12 +85,12 @@ def cached_task(
     return decorate
 
 
-def _cancelled_by_stop(function: Function[P, R]) -> Function[P, R]:
+def _cancelled_by_stop(function: Callable[P, R]) -> Callable[P, R]:
     @wraps(function)
-    def task_function(run: "Run", /, *args: P.args, **kwargs: P.kwargs) -> R:
+    def task_function(*args: P.args, **kwargs: P.kwargs) -> R:
         try:
-            _pause_before_retry(run)
-            return function(run, *args, **kwargs)
+            _pause_before_retry()
+            return function(*args, **kwargs)
         except StopRequested as exc:
             # Prefect takes a returned state for the task's own, and would keep it as a result.
             if (transaction := get_transaction()) is not None:
@@ -94,15 +100,15 @@ def _cancelled_by_stop(function: Function[P, R]) -> Function[P, R]:
     return task_function
 
 
-def _pause_before_retry(run: "Run") -> None:
+def _pause_before_retry() -> None:
     """Back off before another try. Not by Prefect's own delay, which no stop would cut short."""
-    context = TaskRunContext.get()
+    context, session = TaskRunContext.get(), open_now()
     failures = 0 if context is None else context.task_run.run_count - 1
-    if failures > 0:
+    if failures > 0 and session is not None:
         pause_s = _BACKOFF_S * 2 ** (failures - 1) * random.uniform(1.0, 1.5)
-        logger.info("trying %s again in %.0f s", run.session.stage, pause_s)
-        run.session.stop.wait(pause_s)
-        run.session.stop.check()
+        logger.info("trying %s again in %.0f s", session.stage, pause_s)
+        session.stop.wait(pause_s)
+        session.stop.check()
 
 
 def cache_key(task_name: str, rooms: tuple[str, ...], asked_for: object) -> str:
@@ -117,10 +123,15 @@ def code_version(rooms: tuple[str, ...]) -> str:
     package = Path(gnn_trainer.__file__).parent
     digest = hashlib.sha256("".join(f"{name} {version(name)}" for name in _LIBRARIES).encode())
     for room in rooms:
-        sources = sorted((package / room).rglob("*.py")) or [package / room]
+        sources = sorted(_sources(package / room)) or [package / room]
         for source in sources:
             digest.update(f"{source.relative_to(package)}\0".encode() + source.read_bytes())
     return digest.hexdigest()
+
+
+def _sources(room: Path) -> list[Path]:
+    """Everything that is written by hand in a room: code and templates."""
+    return [path for kind in ("*.py", "*.html", "*.css") for path in room.rglob(kind)]
 
 
 def is_worth_a_retry(task: Task[..., Any], task_run: TaskRun, state: State[Any]) -> bool:

@@ -1,4 +1,5 @@
-"""The command line of `python flows/train.py`: flags, a Prefect server if needed, exit codes.
+"""The command line of the flows, `python flows/train.py`: flags, a Prefect server if needed, exit
+codes.
 
 Exit codes: 0 success or stopped by command, 1 the run failed, 2 bad configuration, 130 Ctrl-C,
 143 SIGTERM.
@@ -39,6 +40,7 @@ _PREFECT_DEFAULTS = {  # prefect.toml says the same to `prefect` commands in the
     "PREFECT_LOGGING_EXTRA_LOGGERS": "gnn_trainer",
     "PREFECT_LOGGING_TO_API_WHEN_MISSING_FLOW": "ignore",
 }
+TRAINS = "Train a graph neural network of a market and publish it."
 LAST_RESORT_S = 25.0  # Kubernetes kills 30 s after SIGTERM
 
 
@@ -53,13 +55,13 @@ class Command:
     opened: ExitStack  # signal handlers and session
 
 
-def prepare(argv: Sequence[str]) -> Command:
+def prepare(argv: Sequence[str], description: str = TRAINS) -> Command:
     """Read flags and environment, tell that the run begins, start what takes seconds to start.
 
     Exits where there is nothing to run. Prefect and torch are not imported before the
     configuration is known to be good, so `--help` and bad values answer at once.
     """
-    arguments = _parse(argv)
+    arguments = _parse(argv, description)
     flags = flags_given(arguments)
     if arguments.check:
         from gnn_trainer.check import run_check
@@ -135,9 +137,9 @@ def _last_resort(session: Session) -> Iterator[None]:
         over.set()
 
 
-def _parse(argv: Sequence[str]) -> argparse.Namespace:
+def _parse(argv: Sequence[str], description: str) -> argparse.Namespace:
     try:
-        return _parser().parse_args(argv)
+        return _parser(description).parse_args(argv)
     except SystemExit as exc:
         if exc.code == BAD_CONFIGURATION:
             _tell_refusal(ConfigError(f"bad command line: {' '.join(argv)}"))
@@ -153,10 +155,10 @@ def _tell_refusal(error: GnnTrainerError) -> None:
         session.reporter.error(type(error).__name__, str(error))
 
 
-def _parser() -> argparse.ArgumentParser:
+def _parser(description: str) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         usage="%(prog)s [--check] [--fresh] [--SETTING VALUE]...",
-        description="Train a graph neural network of a market and publish it.",
+        description=description,
         epilog=environment_help(),
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,

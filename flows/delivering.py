@@ -1,6 +1,6 @@
 """From a trained model to a version in the store: when it is done, and when it is cut short."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,24 +10,32 @@ from flows.run import Run
 from gnn_trainer.adapters.folder import FolderStore
 from gnn_trainer.control import StopController
 from gnn_trainer.market.frame import MarketFrame
+from gnn_trainer.market.report import DataReport
 from gnn_trainer.ports import ModelStore
 
 if TYPE_CHECKING:
     from gnn_trainer.artifact.bundle import Bundle
+    from gnn_trainer.artifact.manifest import DataRecord
     from gnn_trainer.artifact.publish import Version
+    from gnn_trainer.evaluation.exhibits import Exhibits
     from gnn_trainer.evaluation.report import EvaluationReport
 
 
 def publish(
-    run: Run, features: Features, bundle: "Bundle", report: "EvaluationReport"
+    run: Run,
+    features: Features,
+    bundle: "Bundle",
+    report: "EvaluationReport",
+    tables: Mapping[str, bytes],
+    exhibits: "Exhibits",
 ) -> Published:
-    """Publish a judged model.
+    """Publish a judged model with its report and the tables that this was computed from.
 
     Raises:
         StopRequested: before its manifest was written; after that a stop comes too late.
         ConfigError, ServiceError: the store refuses, or stayed away; they say where the model is.
     """
-    version = _version(run, features, bundle, report)
+    version = _version(run, features, bundle, report, tables, exhibits)
     store = StoppableStore(run.models, run.session.stop)
     return _deliver(run, store, version, run.settings.upload_patience_s)
 
@@ -38,7 +46,7 @@ def publish_interrupted(run: Run, features: Features, bundle: "Bundle") -> Publi
     Raises:
         ConfigError, ServiceError: the store refuses, or is away; they say where the model is.
     """
-    return _deliver(run, run.models, _version(run, features, bundle, None), patience_s=0.0)
+    return _deliver(run, run.models, _version(run, features, bundle, None, {}), patience_s=0.0)
 
 
 class StoppableStore(ModelStore):
@@ -78,25 +86,43 @@ class StoppableStore(ModelStore):
 
 
 def _version(
-    run: Run, features: Features, bundle: "Bundle", report: "EvaluationReport | None"
+    run: Run,
+    features: Features,
+    bundle: "Bundle",
+    report: "EvaluationReport | None",
+    tables: Mapping[str, bytes],
+    exhibits: "Exhibits | None" = None,
 ) -> "Version":
-    from gnn_trainer.artifact.manifest import DataRecord
     from gnn_trainer.artifact.publish import Provenance, make_files
 
+    data = data_of(run, features)
+    return make_files(
+        bundle,
+        report,
+        model_name=run.config.model_name,
+        provenance=Provenance(
+            run.began,
+            data,
+            code_version(PUBLISHING),
+            data_report=run.datasets.get(features.data_report, DataReport),
+        ),
+        tables=tables,
+        exhibits=exhibits,
+    )
+
+
+def data_of(run: Run, features: Features) -> "DataRecord":
+    """What the run trained on."""
+    from gnn_trainer.artifact.manifest import DataRecord
+
     frame = run.datasets.get(features.frame, MarketFrame)
-    data = DataRecord(
+    return DataRecord(
         source=run.plan.source,
         fingerprint=features.data_fingerprint,
         interval=run.plan.interval,
         symbols=frame.symbols,
         start_ms=int(frame.open_time_T[0]),
         end_ms=int(frame.close_time_T[-1]) + 1,
-    )
-    return make_files(
-        bundle,
-        report,
-        model_name=run.config.model_name,
-        provenance=Provenance(run.began, data, code_version(PUBLISHING)),
     )
 
 

@@ -14,7 +14,7 @@ REFUSED = "gnn-trainer.gate.refused"
 DRIFT = "gnn-trainer.drift.detected"  # told to us, not by us: by whoever watches the predictions
 
 
-def tell_published(model_name: str, version: str, figures: Mapping[str, float]) -> None:
+def tell_published(model_name: str, version: str, figures: Mapping[str, float | str]) -> None:
     """A version is in the store."""
     _tell(PUBLISHED, model_name, {"version": version, **figures})
 

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 from flows.caching import TRAINING, cache_key
 from flows.references import Graph, Model
 from flows.run import Run
-from gnn_trainer.adapters.datasets import DatasetRef
+from gnn_trainer.adapters.datasets import DatasetRef, DatasetStore
+from gnn_trainer.config import TrainConfig
 from gnn_trainer.graph import relations as prepared
 from gnn_trainer.graph.sequence import GraphSequence
 from gnn_trainer.market.splits import Split, chronological_split
@@ -79,7 +80,7 @@ def best_in_checkpoint(run: Run, graph: Graph) -> "Bundle | None":
     model = best_so_far(
         sequence,
         split_of(run, sequence),
-        fit_plan(run),
+        fit_plan(run.config),
         checkpoint=saved.path,
         identity=saved.identity,
     )
@@ -87,16 +88,35 @@ def best_in_checkpoint(run: Run, graph: Graph) -> "Bundle | None":
 
 
 def make_bundle(run: Run, graph: Graph, sequence: GraphSequence, model: "TrainedModel") -> "Bundle":
-    from gnn_trainer.artifact.bundle import Bundle
+    """The model of a single training with all that predicting needs."""
+    relations = relations_of(run.datasets, graph.relations)
+    return bundle_around(model, run.config, sequence, split_of(run, sequence), relations)
 
-    config = run.config
+
+def bundle_around(
+    model: "TrainedModel",
+    config: TrainConfig,
+    sequence: GraphSequence,
+    split: Split,
+    relations: prepared.Relations | None,
+) -> "Bundle":
+    """A model with all that predicting needs; calibrated on the validation span of `split`."""
+    from gnn_trainer.artifact.bundle import Bundle
+    from gnn_trainer.evaluation.calibration import calibrate
+    from gnn_trainer.evaluation.novelty import fit_novelty
+
+    train_TN = sequence.mask_TN & split.train_T[:, None]
+    fitted_T = split.train_T | split.validation_T
     return Bundle(
-        model,
-        config.features,
-        config.graph,
-        config.interval,
-        sequence.symbols,
-        relations_of(run, graph.relations),
+        model=model,
+        features=config.features,
+        graph=config.graph,
+        interval=config.interval,
+        symbols=sequence.symbols,
+        fitted_until_ms=int(sequence.end_time_T[fitted_T].max()),
+        calibration=calibrate(model, sequence, split.validation_T),
+        novelty=fit_novelty(sequence.x_TNF, model.scaler, train_TN, config.seed),
+        relations=relations,
     )
 
 
@@ -109,19 +129,18 @@ def bundle_of(run: Run, model: Model) -> "Bundle":
     )
 
 
-def relations_of(run: Run, ref: DatasetRef | None) -> prepared.Relations | None:
+def relations_of(datasets: DatasetStore, ref: DatasetRef | None) -> prepared.Relations | None:
     """The prepared relations behind a reference."""
-    return None if ref is None else run.datasets.get(ref, prepared.Relations)
+    return None if ref is None else datasets.get(ref, prepared.Relations)
 
 
 def split_of(run: Run, graph: GraphSequence) -> Split:
     return chronological_split(graph.open_time_T, graph.end_time_T, run.config.split)
 
 
-def fit_plan(run: Run) -> "FitPlan":
+def fit_plan(config: TrainConfig) -> "FitPlan":
     from gnn_trainer.training.fit import FitPlan
 
-    config = run.config
     return FitPlan(
         model=config.model,
         fit=config.fit,

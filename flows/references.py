@@ -121,13 +121,26 @@ def history_of(run: Run, model: Model) -> list[dict[str, float]]:
     return history
 
 
-class Report(Reference):
-    """An EvaluationReport."""
+class Audit(Reference):
+    """An AuditReport that found no leak."""
 
-    report: DatasetRef
+    audit: DatasetRef
 
     def is_there(self, run: Run) -> bool:
-        return run.datasets.holds(self.report)
+        return run.datasets.holds(self.audit)
+
+
+class Report(Reference):
+    """An EvaluationReport, its exhibits, and the tables (Parquet) that they are computed from."""
+
+    report: DatasetRef
+    exhibits: DatasetRef
+    predictions: DatasetRef
+    bars: DatasetRef
+
+    def is_there(self, run: Run) -> bool:
+        parts = (self.report, self.exhibits, self.predictions, self.bars)
+        return all(map(run.datasets.holds, parts))
 
     @property
     def counts(self) -> Mapping[str, int]:

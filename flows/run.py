@@ -83,7 +83,7 @@ class Run:
         self.source = adapters.source
         self.models = adapters.models
         self.relations = adapters.relations
-        self.oracle_scores = adapters.oracle_scores
+        self.truth = adapters.truth
         self.on_progress = on_progress
         self.mirror = mirror  # of checkpoints, where pods on other machines find them
         self.plan: Plan = make_plan(adapters.source, config)

@@ -10,6 +10,7 @@ from uuid import uuid4
 
 from prefect.artifacts import create_markdown_artifact
 
+from flows.auditing import find_leaks, subject_of
 from flows.caching import (
     EVALUATION,
     FEATURES,
@@ -30,7 +31,18 @@ from flows.models import (
     split_of,
 )
 from flows.progress import training_artifact
-from flows.references import Features, Graph, Model, Published, Relations, Report, Rows, stored_rows
+from flows.references import (
+    Audit,
+    Features,
+    Graph,
+    Model,
+    Published,
+    Relations,
+    Report,
+    Rows,
+    stored_rows,
+)
+from flows.reporting import Judged, report_on
 from flows.run import Run
 from gnn_trainer.collecting import (
     Waiting,
@@ -202,7 +214,7 @@ def assemble_graph(run: Run, features: Features, relations: Relations) -> Graph:
         run.datasets.get(features.features, FeatureFrame),
         run.config.graph,
         run.config.labels,
-        relations_of(run, relations.relations),
+        relations_of(run.datasets, relations.relations),
     )
     return Graph(graph=run.datasets.put(graph, rows=graph.num_bars), relations=relations.relations)
 
@@ -228,7 +240,7 @@ def train_model(run: Run, graph: Graph) -> Model:
         model = fit(
             sequence,
             split_of(run, sequence),
-            fit_plan(run),
+            fit_plan(run.config),
             on_progress=on_epoch,
             checkpoint=saved.path,
             identity=saved.identity,
@@ -247,25 +259,61 @@ def train_model(run: Run, graph: Graph) -> Model:
 
 
 @cached_task(
+    "audit {run.config.model_name}",
+    rooms=EVALUATION,
+    by=lambda run, features, graph, model: (
+        features,
+        graph,
+        model,
+        run.plan.bars,
+        run.plan.listings,
+        min(run.plan.closed_ms, run.plan.end_ms),
+        run.config.features,
+        run.config.graph,
+        run.training_terms,
+    ),
+)
+def audit(run: Run, features: Features, graph: Graph, model: Model) -> Audit:
+    """Let the run go on only if nothing in it knew what nobody could know at the time."""
+    return find_leaks(run, subject_of(run, features, graph, model))
+
+
+@cached_task(
     "evaluate {run.config.model_name}",
     rooms=EVALUATION,
-    by=lambda run, graph, model: (graph, model, run.training_terms, run.plan.source),
+    by=lambda run, features, graph, model, audit: (
+        features.frame.fingerprint,
+        graph,
+        model,
+        run.training_terms,
+        run.config.evaluation,
+        run.plan.source,
+        run.models.location,  # the champion is there, and the count of trials
+        run.config.model_name,
+    ),
 )
-def evaluate_model(run: Run, graph: Graph, model: Model) -> Report:
+def evaluate_model(
+    run: Run, features: Features, graph: Graph, model: Model, audit: Audit
+) -> Report:
     """Judge the model and its baselines on the test span, which nothing was fitted on."""
+    from gnn_trainer.evaluation.backtest import holding_of
     from gnn_trainer.evaluation.evaluate import evaluate
 
     sequence = run.datasets.get(graph.graph, GraphSequence)
-    report = evaluate(
-        bundle_of(run, model).model,
+    bundle, split = bundle_of(run, model), split_of(run, sequence)
+    fold = evaluate(
+        bundle.model,
         sequence,
-        split_of(run, sequence),
-        fit_plan(run),
+        split,
+        fit_plan(run.config),
+        run.config.evaluation,
+        holding_of(run.datasets.get(features.frame, MarketFrame)),
+        calibration=bundle.calibration,
         on_progress=run.on_progress,
-        oracle_TN=run.oracle_scores(sequence),
+        truth=run.truth(sequence),
         should_stop=run.should_stop,
     )
-    return Report(report=run.datasets.put(report, rows=report.test.samples))
+    return report_on(run, features, graph, Judged([fold], bundle, split, audit))
 
 
 @cached_task(
@@ -282,7 +330,14 @@ def evaluate_model(run: Run, graph: Graph, model: Model) -> Report:
 )
 def upload_model(run: Run, features: Features, model: Model, report: Report) -> Published:
     """Publish a version: its files, the manifest, then the pointers. Doing it again is harmless."""
+    from gnn_trainer.evaluation.exhibits import Exhibits
+    from gnn_trainer.evaluation.predictions import BARS, PREDICTIONS
     from gnn_trainer.evaluation.report import EvaluationReport
 
     evaluation = run.datasets.get(report.report, EvaluationReport)
-    return publish(run, features, bundle_of(run, model), evaluation)
+    tables = {
+        PREDICTIONS: run.datasets.get_bytes(report.predictions),
+        BARS: run.datasets.get_bytes(report.bars),
+    }
+    exhibits = run.datasets.get(report.exhibits, Exhibits)
+    return publish(run, features, bundle_of(run, model), evaluation, tables, exhibits)

@@ -23,6 +23,7 @@ from flows.stopping import keeping_best
 from flows.summary import announce
 from flows.tasks import (
     assemble_graph,
+    audit,
     build_features,
     evaluate_model,
     fetch_funding,
@@ -54,7 +55,8 @@ def train(config: TrainConfig | None = None) -> Published | State[Any]:
         graph = run.do(assemble_graph, features, relations)
         model = run.do(train_model, graph)
         show_epochs(run.config.model_name, history_of(run, model))
-        report = run.do(evaluate_model, graph, model)
+        checked = run.do(audit, features, graph, model)
+        report = run.do(evaluate_model, features, graph, model, checked)
         published = run.do(upload_model, features, model, report)
         forget_checkpoint(run, graph)
         if run.settings.arango is not None and run.settings.arango.write_back is not None:

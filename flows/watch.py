@@ -22,7 +22,7 @@ logger = logging.getLogger("gnn_trainer.watch")
 
 PREFECT = "prefect"
 POLL_S = 1.0
-_CANCELLED = {StateType.CANCELLING, StateType.CANCELLED}
+CANCELLED = frozenset({StateType.CANCELLING, StateType.CANCELLED})
 _LEAVE_TIMEOUT_S = 2.0
 
 
@@ -67,11 +67,20 @@ def name_run(name: str, *tags: str) -> None:
 
 @contextmanager
 def obeying_prefect(stop: StopController) -> Iterator[None]:
-    """Look at our own state every POLL_S: a cancel pressed in the UI is a request to stop."""
+    """A cancel of our own run, pressed in the UI, is a request to stop."""
+    with following(own_run().id, stop):
+        yield
+
+
+@contextmanager
+def following(
+    run_id: UUID, stop: StopController, ends: frozenset[StateType] = CANCELLED
+) -> Iterator[None]:
+    """Look at a run's state every POLL_S; one of `ends` is a request to stop."""
     done = threading.Event()
     context = contextvars.copy_context()  # the thread must know the API's address
     watch = threading.Thread(
-        target=context.run, args=(_watch, own_run().id, stop, done), name="prefect", daemon=True
+        target=context.run, args=(_watch, run_id, stop, done, ends), name="prefect", daemon=True
     )
     watch.start()
     try:
@@ -81,7 +90,9 @@ def obeying_prefect(stop: StopController) -> Iterator[None]:
         watch.join(_LEAVE_TIMEOUT_S)  # longer only while the API does not answer
 
 
-def _watch(run_id: UUID, stop: StopController, done: threading.Event) -> None:
+def _watch(
+    run_id: UUID, stop: StopController, done: threading.Event, ends: frozenset[StateType]
+) -> None:
     is_silent = False
     with get_client(sync_client=True) as client:
         while not done.wait(POLL_S):
@@ -93,6 +104,6 @@ def _watch(run_id: UUID, stop: StopController, done: threading.Event) -> None:
                 is_silent = True
                 continue
             is_silent = False
-            if state is not None and state.type in _CANCELLED:
-                stop.request(PREFECT, "cancelled in Prefect")
+            if state is not None and state.type in ends:
+                stop.request(PREFECT, f"{state.name} in Prefect")
                 return

@@ -26,6 +26,15 @@ if TYPE_CHECKING:
 
 SUCCESS, FAILED, BAD_CONFIGURATION, INTERRUPTED = 0, 1, 2, 130
 _BASIS_POINTS = 10_000
+_FORECAST_COLUMNS = (
+    "symbol",
+    "p_down",
+    "p_flat",
+    "p_up",
+    "expected return, bps",
+    "rank score",
+    "novelty",
+)
 
 
 def main() -> None:
@@ -116,6 +125,7 @@ def _predict(
         forecast = forecast_newest(
             settings, config, uri, lambda progress: status.update(_one_line(progress))
         )
+    console.print(forecast.predictor.uri, markup=False, soft_wrap=True)
     console.print(_forecast_table(forecast))
     masked = forecast.table.filter(forecast.table["masked"])["symbol"].to_list()
     if masked:
@@ -129,11 +139,13 @@ def _forecast_table(forecast: "Forecast") -> "Table":
 
     bundle = forecast.predictor.bundle
     opened = datetime.fromtimestamp(forecast.table["open_time"][0] / 1000, UTC)
+    unlike = forecast.table["market_novelty"][0]
     table = Table(
-        title=f"{forecast.predictor.uri}\n{bundle.interval} bar opened {opened:%F %H:%M} UTC, "
-        f"{bundle.model.label_config.horizon} bar(s) ahead"
+        title=f"{bundle.interval} bar opened {opened:%F %H:%M} UTC, "
+        f"{bundle.model.label_config.horizon} bar(s) ahead",
+        caption=f"novelty of the market: {unlike:.2f} (above 0.95 little was learned about it)",
     )
-    for name in ("symbol", "p_down", "p_flat", "p_up", "expected return, bps", "rank score"):
+    for name in _FORECAST_COLUMNS:
         table.add_column(name, justify="left" if name == "symbol" else "right")
     for row in forecast.table.filter(~forecast.table["masked"]).iter_rows(named=True):
         table.add_row(
@@ -141,6 +153,7 @@ def _forecast_table(forecast: "Forecast") -> "Table":
             *(f"{row[name]:.3f}" for name in ("p_down", "p_flat", "p_up")),
             f"{row['expected_return'] * _BASIS_POINTS:+.2f}",
             f"{row['rank_score']:+.3f}",
+            f"{row['novelty']:.2f}",
         )
     return table
 

@@ -17,6 +17,7 @@ from gnn_trainer.environment import (
     dotted_fields,
 )
 from gnn_trainer.errors import ConfigError
+from gnn_trainer.evaluation.config import EvaluationConfig
 from gnn_trainer.features.config import FeatureConfig
 from gnn_trainer.form import FORM
 from gnn_trainer.graph.config import GraphConfig
@@ -69,6 +70,7 @@ class TrainConfig(BaseModel):
     graph: GraphConfig = GraphConfig()
     model: ModelConfig = ModelConfig()
     fit: FitConfig = FitConfig()
+    evaluation: EvaluationConfig = EvaluationConfig()
 
     @property
     def labels(self) -> LabelConfig:

@@ -3,6 +3,7 @@
 GnnTrainerError
  +- ConfigError          what the user asked for cannot work; exit code 2, never retried
  +- DataError            the market data cannot support the run; exit code 1, never retried
+ |   +- LeakFound        the audit found that something knows what it could not; `breaches`
  +- ServiceError         a neighbouring service failed; exit code 1
  |   +- TransientServiceError    worth trying again (timeout, 5xx, dropped connection)
  |   |   +- RateLimited          told to wait: `retry_after_s`
@@ -33,6 +34,16 @@ class ConfigError(GnnTrainerError):
 
 class DataError(GnnTrainerError):
     """Market data too short, too broken or too empty for the run; the message has the numbers."""
+
+
+class LeakFound(DataError):
+    """The leak audit found breaches: each names the feature, edge rule or step and where."""
+
+    def __init__(self, breaches: Sequence[str]) -> None:
+        self.breaches = tuple(breaches)
+        told = "; ".join(self.breaches[:12])
+        more = f"; and {len(self.breaches) - 12} more" if len(self.breaches) > 12 else ""
+        super().__init__(f"nothing is published, the leak audit found: {told}{more}")
 
 
 class ServiceError(GnnTrainerError):

@@ -245,6 +245,35 @@ class SimulatedSettings(BaseModel):
         return value.replace(tzinfo=UTC) if value and value.tzinfo is None else value
 
 
+class WalkForwardSettings(BaseModel):
+    """Where the folds of a walk-forward are fitted."""
+
+    model_config = STRICT
+
+    runner: Annotated[
+        Literal["threads", "processes", "dask", "ray", "deployments"], Env("WALK_FORWARD_RUNNER")
+    ] = Field(
+        "threads",
+        description="Who fits the folds: threads, in this process one after the other, because "
+        "torch has one generator of random numbers; processes of this machine; a dask or ray "
+        "cluster; deployments: a flow run of its own for each.",
+    )
+    workers: Annotated[int | None, Env("WALK_FORWARD_WORKERS")] = Field(
+        None,
+        ge=1,
+        description="Most processes at a time, also of a dask or ray on this machine; one per "
+        "core if absent.",
+    )
+    address: Annotated[str | None, Env("WALK_FORWARD_ADDRESS")] = Field(
+        None,
+        description="Dask scheduler (tcp://host:8786) or Ray (ray://host:10001, auto) to use; one "
+        "is started on this machine if absent.",
+    )
+    deployment: Annotated[str, Env("WALK_FORWARD_DEPLOYMENT")] = Field(
+        "fold/fold", description="Deployment of flows/fold.py:fold, for the runner deployments."
+    )
+
+
 class MetricsSettings(BaseModel):
     """Where the figures of a run go for Prometheus: a Job is too short to be scraped."""
 

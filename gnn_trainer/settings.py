@@ -28,6 +28,7 @@ from gnn_trainer.services import (
     MetricsSettings,
     MinioSettings,
     SimulatedSettings,
+    WalkForwardSettings,
 )
 
 Model = TypeVar("Model", bound=BaseModel)
@@ -79,6 +80,7 @@ class Settings(BaseModel):
     binance: BinanceSettings = BinanceSettings()
     metrics: MetricsSettings = MetricsSettings()
     simulated: SimulatedSettings = SimulatedSettings()
+    walk_forward: WalkForwardSettings = WalkForwardSettings()
     kafka: KafkaSettings | None = None
     arango: ArangoSettings | None = None
     minio: MinioSettings | None = None
@@ -139,6 +141,7 @@ SECTIONS: dict[str, type[BaseModel]] = {
     "kafka": KafkaSettings,
     "arango": ArangoSettings,
     "minio": MinioSettings,
+    "walk_forward": WalkForwardSettings,
     "metrics": MetricsSettings,
 }
 ALL_SECTIONS: tuple[type[BaseModel], ...] = (TrainConfig, Settings, *SECTIONS.values())
@@ -157,6 +160,7 @@ _PRIVATE_FIELDS = frozenset(
         "futures_url",
         "endpoint",
         "bootstrap_servers",
+        "address",
         "pushgateway_url",
     }
 )

@@ -4,6 +4,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from gnn_trainer.evaluation.backtest import Holding
+from gnn_trainer.evaluation.recovery import PlantedLead, Truth
 from gnn_trainer.graph.assemble import draw_edges
 from gnn_trainer.graph.config import GraphConfig
 from gnn_trainer.graph.edges import (
@@ -33,6 +35,27 @@ class PlantedMarket:
     split: Split
     leader_N: np.ndarray
     expected_TN: FloatArray
+
+    @property
+    def truth(self) -> Truth:
+        symbols = self.graph.symbols
+        leads = (
+            PlantedLead(symbols[leader], follower, delay_bars=1)
+            for leader, follower in zip(self.leader_N, symbols, strict=True)
+        )
+        return Truth(self.expected_TN, tuple(leads))
+
+    @property
+    def holding(self) -> Holding:
+        """Prices as the labels have them; no funding, no order book."""
+        gain_TN = np.expm1(np.nan_to_num(self.graph.ret_TN))
+        return Holding(
+            open_time_T=self.graph.open_time_T,
+            interval_ms=self.graph.interval_ms,
+            gain_TN=gain_TN,
+            funding_TN=np.zeros_like(gain_TN),
+            half_spread_TN=np.full_like(gain_TN, np.nan),
+        )
 
 
 def planted_market(
@@ -91,7 +114,7 @@ def small_graph() -> GraphConfig:
 def small_plan(**changes: object) -> FitPlan:
     settings: dict[str, object] = {
         "model": ModelConfig(hidden=16, heads=2, graph_layers=1, temporal_layers=2),
-        "fit": FitConfig(batch_bars=64, device="cpu"),
+        "fit": FitConfig(members=2, batch_bars=64, device="cpu"),
         "labels": LabelConfig(horizon=1),
         "epochs": 6,
         "learning_rate": 3e-3,

@@ -6,8 +6,15 @@ Small sizes and fixed seeds; `benchmarks/skill.py` has the full ones.
 import numpy as np
 import pytest
 
+from gnn_trainer.evaluation.audit_report import AuditReport
+from gnn_trainer.evaluation.backtest import holding_of
+from gnn_trainer.evaluation.calibration import calibrate
+from gnn_trainer.evaluation.config import EvaluationConfig
 from gnn_trainer.evaluation.evaluate import evaluate
-from gnn_trainer.evaluation.report import MODEL, NO_GRAPH, ORACLE, EvaluationReport
+from gnn_trainer.evaluation.pooling import pool
+from gnn_trainer.evaluation.protocol import MODEL, NO_GRAPH, ORACLE
+from gnn_trainer.evaluation.recovery import PlantedLead, Truth
+from gnn_trainer.evaluation.report import EvaluationReport
 from gnn_trainer.exchange.config import ExchangeConfig
 from gnn_trainer.exchange.generated import GeneratedMarket
 from gnn_trainer.features.build import build_features
@@ -30,6 +37,7 @@ PLAN = FitPlan(
     learning_rate=1e-3,
     seed=0,
 )
+JUDGEMENT = EvaluationConfig(placebos="")
 
 
 def frame_of(market: GeneratedMarket) -> MarketFrame:
@@ -66,8 +74,19 @@ def judged(config: ExchangeConfig) -> EvaluationReport:
     )
     split = chronological_split(graph.open_time_T, graph.end_time_T, SplitConfig())
     model = fit(graph, split, PLAN, on_progress=ignore)
-    oracle = market.oracle_scores(graph.open_time_T)
-    return evaluate(model, graph, split, PLAN, on_progress=ignore, oracle_TN=oracle)
+    leads = (PlantedLead(e.leader, e.follower, e.delay_bars) for e in market.planted_edges)
+    fold = evaluate(
+        model,
+        graph,
+        split,
+        PLAN,
+        JUDGEMENT,
+        holding_of(frame),
+        calibration=calibrate(model, graph, split.validation_T),
+        on_progress=ignore,
+        truth=Truth(market.oracle_scores(graph.open_time_T), tuple(leads)),
+    )
+    return pool([fold], JUDGEMENT, audit=AuditReport(checks=()))
 
 
 @pytest.fixture(scope="module")
@@ -94,6 +113,13 @@ def test_the_network_reaches_seven_tenths_of_the_oracle(planted: EvaluationRepor
 def test_the_network_clearly_beats_itself_without_graph(planted: EvaluationReport) -> None:
     assert planted.graph_contribution.low > 0.05
     assert planted.metrics[NO_GRAPH].rank_ic.mean < 0.03
+
+
+def test_most_planted_edges_are_drawn(planted: EvaluationReport) -> None:
+    assert planted.recovery is not None
+    assert planted.recovery.planted == 2 * 20
+    assert planted.recovery.recall > 0.8
+    assert planted.recovery.strongest > 0.7
 
 
 def test_the_planted_market_is_promoted(planted: EvaluationReport) -> None:

@@ -12,9 +12,9 @@ from pydantic import SecretStr, ValidationError
 from gnn_trainer.adapters.folder import FolderStore
 from gnn_trainer.config import TrainConfig
 from gnn_trainer.errors import ConfigError
+from gnn_trainer.evaluation.recovery import PlantedLead, Truth
 from gnn_trainer.graph.sequence import GraphSequence
 from gnn_trainer.market.durable import storage_errors, writing_in
-from gnn_trainer.market.frame import FloatArray
 from gnn_trainer.ports import MarketSource, ModelStore, RelationSource
 from gnn_trainer.settings import Settings
 
@@ -36,10 +36,10 @@ class Adapters:
     relations: RelationSource | None
     exchange: "RunningExchange | None"
 
-    def oracle_scores(self, graph: GraphSequence) -> FloatArray | None:
-        """The best possible score of every bar, [T, N]; None unless the market is generated.
+    def truth(self, graph: GraphSequence) -> Truth | None:
+        """Best possible scores, [T, N], and planted edges; None unless the market is generated.
 
-        It is known for the next bar only, and for the generated market's own bars; symbols the
+        They are known for the next bar only, and for the generated market's own bars; symbols the
         market plants nothing in score 0.
         """
         market = self.exchange.oracle if self.exchange is not None else None
@@ -50,7 +50,11 @@ class Adapters:
         for column, symbol in enumerate(graph.symbols):
             if symbol in market.symbols:
                 scores_TN[:, column] = planted_TN[:, market.symbols.index(symbol)]
-        return np.nan_to_num(scores_TN)
+        leads = tuple(
+            PlantedLead(edge.leader, edge.follower, edge.delay_bars)
+            for edge in market.planted_edges
+        )
+        return Truth(np.nan_to_num(scores_TN), leads)
 
 
 @contextmanager

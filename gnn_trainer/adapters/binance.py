@@ -310,7 +310,8 @@ class BinanceSource(MarketSource):
         return pl.DataFrame(rows, schema=BOOK_SCHEMA, orient="row"), dropped
 
     def _start(self, plan: FetchPlan, on_progress: ProgressListener) -> FetchTracker:
-        logger.info("%s: %s", self.name, plan.describe(self._calls.governor))
+        if plan.pages:
+            logger.info("%s: %s", self.name, plan.describe(self._calls.governor))
         return FetchTracker(plan, self._calls, self._clock, on_progress)
 
     async def _for_each(

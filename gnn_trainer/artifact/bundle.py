@@ -1,8 +1,9 @@
 """Bundle: a trained model with the rules that make its inputs, as files and back.
 
-config.json         every number and rule that predicting needs, except
-model.safetensors   the weights of the network, and
-relations.json      the prepared relations, if it was trained with any
+config.json          every number and rule that predicting needs, except
+model.safetensors    the weights of the network,
+novelty.safetensors  rows of the training span, to tell how unlike them a market is, and
+relations.json       the prepared relations, if it was trained with any
 """
 
 from collections.abc import Mapping
@@ -16,15 +17,18 @@ from safetensors import SafetensorError
 from safetensors.torch import load, save
 
 from gnn_trainer.artifact.manifest import FORMAT
+from gnn_trainer.artifact.novelty_record import NOVELTY, novelty_from, novelty_to
 from gnn_trainer.artifact.relations_record import RELATIONS, RelationsRecord
 from gnn_trainer.errors import ArtifactError
+from gnn_trainer.evaluation.calibration import Calibration
+from gnn_trainer.evaluation.novelty import NoveltyIndex
 from gnn_trainer.features.config import FeatureConfig
 from gnn_trainer.features.scaler import Scaler
 from gnn_trainer.graph.config import GraphConfig
 from gnn_trainer.graph.relations import Relations
 from gnn_trainer.market.labels import LabelConfig
 from gnn_trainer.model.config import ModelConfig
-from gnn_trainer.model.network import MarketGNN
+from gnn_trainer.model.ensemble import Ensemble
 from gnn_trainer.training.trained import EpochRecord, TrainedModel
 
 CONFIG = "config.json"
@@ -64,7 +68,7 @@ class BundleConfig(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", ser_json_inf_nan="strings")
 
-    format: Literal[1] = FORMAT
+    format: Literal[2] = FORMAT
     interval: str
     symbols: tuple[str, ...]  # trained on; others can be scored too, the model has no names
     features: FeatureConfig
@@ -73,10 +77,13 @@ class BundleConfig(BaseModel):
     labels: LabelConfig
     classes: tuple[Literal["DOWN"], Literal["FLAT"], Literal["UP"]] = ("DOWN", "FLAT", "UP")
     class_threshold: FiniteFloat
+    calibration: Calibration
     graph: GraphConfig
     edge_names: tuple[str, ...]
     network: ModelConfig
+    members: int  # networks in the ensemble
     uses_graph: bool
+    fitted_until_ms: int
     seed: int
     best_epoch: int
     history: tuple[EpochRecord, ...]
@@ -84,13 +91,19 @@ class BundleConfig(BaseModel):
 
 @dataclass(frozen=True)
 class Bundle:
-    """A trained model, and how the market it saw was turned into features and edges."""
+    """A trained model, and how the market it saw was turned into features and edges.
+
+    `fitted_until_ms` is the end of the last label it was fitted or chosen on, unix ms.
+    """
 
     model: TrainedModel
     features: FeatureConfig
     graph: GraphConfig
     interval: str
     symbols: tuple[str, ...]
+    fitted_until_ms: int
+    calibration: Calibration
+    novelty: NoveltyIndex
     relations: Relations | None = None
 
     def to_files(self) -> dict[str, bytes]:
@@ -104,10 +117,13 @@ class Bundle:
             scaler=ScalerRecord.of(model.scaler),
             labels=model.label_config,
             class_threshold=model.class_threshold,
+            calibration=self.calibration,
             graph=self.graph,
             edge_names=model.edge_names,
             network=model.model_config,
+            members=len(model.network.members),
             uses_graph=model.network.uses_graph,
+            fitted_until_ms=self.fitted_until_ms,
             seed=model.seed,
             best_epoch=model.best_epoch,
             history=model.history,
@@ -116,7 +132,11 @@ class Bundle:
             name: value.detach().cpu().contiguous()
             for name, value in model.network.state_dict().items()
         }
-        files = {CONFIG: config.model_dump_json(indent=2).encode(), WEIGHTS: save(weights)}
+        files = {
+            CONFIG: config.model_dump_json(indent=2).encode(),
+            WEIGHTS: save(weights),
+            NOVELTY: novelty_to(self.novelty),
+        }
         if self.relations is not None:
             files[RELATIONS] = RelationsRecord.of(self.relations).model_dump_json().encode()
         return files
@@ -126,11 +146,12 @@ class Bundle:
         """The bundle that `to_files` wrote.
 
         Raises:
-            ArtifactError: config.json or the weights are malformed, or do not fit each other.
+            ArtifactError: a file is malformed, or do not fit each other.
         """
         try:
             config = BundleConfig.model_validate_json(files[CONFIG])
             network = _network(config, files[WEIGHTS])
+            novelty = novelty_from(files[NOVELTY], num_features=len(config.feature_names))
             relations = None
             if RELATIONS in files:
                 relations = RelationsRecord.model_validate_json(files[RELATIONS]).relations()
@@ -150,16 +171,27 @@ class Bundle:
             best_epoch=config.best_epoch,
             seed=config.seed,
         )
-        return cls(model, config.features, config.graph, config.interval, config.symbols, relations)
+        return cls(
+            model=model,
+            features=config.features,
+            graph=config.graph,
+            interval=config.interval,
+            symbols=config.symbols,
+            fitted_until_ms=config.fitted_until_ms,
+            calibration=config.calibration,
+            novelty=novelty,
+            relations=relations,
+        )
 
 
-def _network(config: BundleConfig, weights: bytes) -> MarketGNN:
+def _network(config: BundleConfig, weights: bytes) -> Ensemble:
     with torch.random.fork_rng(devices=[]):
-        network = MarketGNN(
+        network = Ensemble(
             config.network,
             num_features=len(config.feature_names),
             num_edge_attrs=len(config.edge_names),
             use_graph=config.uses_graph,
+            members=config.members,
         )
     network.load_state_dict(load(weights))
     return network.eval()

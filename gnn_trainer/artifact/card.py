@@ -1,15 +1,20 @@
-"""model_card.md and report.html: what the model is, how it was judged, and how to use it."""
+"""The documents of a version: what the model is, how it was judged, and how to use it."""
 
-import html
 from dataclasses import dataclass
-from datetime import UTC, datetime
+
+from pydantic_core import to_json
 
 from gnn_trainer.artifact.bundle import Bundle
 from gnn_trainer.artifact.manifest import DataRecord
-from gnn_trainer.evaluation.metrics import Metrics
-from gnn_trainer.evaluation.report import MODEL, EvaluationReport, Span
+from gnn_trainer.evaluation.exhibits import Exhibits
+from gnn_trainer.evaluation.protocol import Span, is_placebo
+from gnn_trainer.evaluation.report import EvaluationReport
+from gnn_trainer.market.report import DataReport
+from gnn_trainer.report.material import Material, day
+from gnn_trainer.report.page import report_page
+from gnn_trainer.report.tables import COLUMNS, score_rows, slice_tables
 
-COLUMNS = ("predictor", "RankIC", "95 % interval", "IC", "accuracy", "macro-F1", "MCC")
+METRICS, DATA_REPORT, EXHIBITS = "metrics.json", "data_report.json", "exhibits.json"
 
 
 @dataclass(frozen=True)
@@ -21,6 +26,29 @@ class Story:
     bundle: Bundle
     data: DataRecord
     report: EvaluationReport | None  # None: training was stopped, nothing was judged
+    data_report: DataReport | None = None
+    exhibits: Exhibits | None = None
+
+
+def documents(story: Story) -> dict[str, bytes]:
+    """By file name: the figures as JSON, and what people read."""
+    report = story.report
+    metrics = {"history": story.bundle.model.history} if report is None else report.to_dict()
+    files = {
+        METRICS: _json(metrics),
+        "model_card.md": model_card(story),
+        "report.html": report_page(material_of(story)),
+    }
+    if story.data_report is not None:
+        files[DATA_REPORT] = _json(story.data_report.to_dict())
+    if story.exhibits is not None:
+        files[EXHIBITS] = _json(story.exhibits.to_dict())
+    return files
+
+
+def _json(value: object) -> bytes:
+    """For people and for every reader: an unknown figure is null."""
+    return to_json(value, indent=2, inf_nan_mode="null")
 
 
 def model_card(story: Story) -> bytes:
@@ -36,6 +64,7 @@ def model_card(story: Story) -> bytes:
         *("| " + " | ".join(row) + " |" for row in table),
         "",
         *_findings(story),
+        *([] if story.report is None else slice_tables(story.report)),
         "",
         "## Use",
         "",
@@ -52,51 +81,18 @@ def model_card(story: Story) -> bytes:
     return "\n".join(lines).encode()
 
 
-def report_page(story: Story) -> bytes:
-    """report.html: one page that needs nothing else."""
-    head, *rows = [COLUMNS, *_skill(story)]
-    title = html.escape(f"{story.model_name} {story.version}")
-    texts = [*_paragraphs(story), *_findings(story), *_limits(story)]
-    page = f"""<!doctype html>
-<html lang="en">
-<meta charset="utf-8">
-<title>{title}</title>
-<style>
-body {{ font: 16px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 2rem auto; }}
-td, th {{ padding: .2rem .8rem; text-align: right; border-bottom: 1px solid #ccc; }}
-td:first-child, th:first-child {{ text-align: left; }}
-</style>
-<h1>{title}</h1>
-<table>
-{_table_row("th", head)}
-{"".join(_table_row("td", row) for row in rows)}</table>
-{"".join(f"<p>{html.escape(text)}</p>" for text in texts if text)}
-</html>
-"""
-    return page.encode()
-
-
-def score_rows(report: EvaluationReport) -> list[tuple[str, ...]]:
-    """One row of `COLUMNS` per predictor, the model first."""
-    names = sorted(report.metrics, key=lambda name: name != MODEL)
-    return [_score_row(name, report.metrics[name]) for name in names]
-
-
-def _score_row(name: str, metrics: Metrics) -> tuple[str, ...]:
-    rank_ic = metrics.rank_ic
-    return (
-        name,
-        f"{rank_ic.mean:.4f}",
-        f"{rank_ic.low:.4f} .. {rank_ic.high:.4f}",
-        f"{metrics.ic:.4f}",
-        f"{metrics.accuracy:.3f}",
-        f"{metrics.macro_f1:.3f}",
-        f"{metrics.mcc:.3f}",
+def material_of(story: Story) -> Material:
+    """What report.html shows."""
+    return Material(
+        title=f"{story.model_name} {story.version}",
+        about=tuple(text for text in _paragraphs(story) if text),
+        limits=tuple(_limits(story)),
+        report=story.report,
+        history=story.bundle.model.history,
+        best_epoch=story.bundle.model.best_epoch,
+        data=story.data_report,
+        exhibits=story.exhibits,
     )
-
-
-def _table_row(cell: str, values: tuple[str, ...]) -> str:
-    return "<tr>" + "".join(f"<{cell}>{html.escape(v)}</{cell}>" for v in values) + "</tr>\n"
 
 
 def _paragraphs(story: Story) -> list[str]:
@@ -108,8 +104,8 @@ def _paragraphs(story: Story) -> list[str]:
         f"{labels.horizon} bar(s) of {bundle.interval}: the chance of DOWN, FLAT and UP, the "
         "expected log return from the next open, and a rank among the symbols.",
         "",
-        f"Trained on {len(data.symbols)} symbols of {data.source}, {_day(data.start_ms)} to "
-        f"{_day(data.end_ms)}. A move is UP or DOWN beyond {bundle.model.class_threshold:.4g} "
+        f"Trained on {len(data.symbols)} symbols of {data.source}, {day(data.start_ms)} to "
+        f"{day(data.end_ms)}. A move is UP or DOWN beyond {bundle.model.class_threshold:.4g} "
         f"{unit}. Best epoch {bundle.model.best_epoch} of {len(bundle.model.history)}, seed "
         f"{bundle.model.seed}.",
         "",
@@ -147,7 +143,31 @@ def _findings(story: Story) -> list[str]:
         f"Graph contribution (RankIC with graph minus RankIC of the same network without): "
         f"{gain.mean:+.4f}, 95 % interval {gain.low:+.4f} .. {gain.high:+.4f}.",
         "",
+        *_placebos(report),
+        *_recovery(report),
         f"Verdict: {verdict}; " + "; ".join(report.verdict.reasons) + ".",
+    ]
+
+
+def _placebos(report: EvaluationReport) -> list[str]:
+    found = [
+        f"{found.interval.mean:+.4f} ({found.interval.low:+.4f} .. {found.interval.high:+.4f}) "
+        f"over the {name}"
+        for name, found in report.differences.items()
+        if is_placebo(name)
+    ]
+    return ["Against graphs that mean less: " + "; ".join(found) + ".", ""] if found else []
+
+
+def _recovery(report: EvaluationReport) -> list[str]:
+    found = report.recovery
+    if found is None:
+        return []
+    return [
+        f"Of {found.planted} planted edges the graph holds {found.recall:.0%} (recall), "
+        f"{found.precision:.0%} of its leads are planted (precision), {found.strongest:.0%} of its "
+        f"{found.planted} strongest; {found.delay:.0%} of those found have the planted delay.",
+        "",
     ]
 
 
@@ -156,8 +176,20 @@ def _limits(story: Story) -> list[str]:
         *_class_shares(story.report),
         "No costs are deducted. Honest skill is small: a RankIC of .03 to .06 at 1h is good, and "
         "twice that is a reason to look for a leak.",
-        "One seed and one test span: the spread between seeds is about as large as what a graph "
-        "usually adds.",
+        *_test_spans(story),
+    ]
+
+
+def _test_spans(story: Story) -> list[str]:
+    """How much the test spans can tell."""
+    if story.report is None:
+        return []
+    folds = len({fold.test for fold in story.report.folds})
+    seeds = len({fold.seed for fold in story.report.folds})
+    members = len(story.bundle.model.network.members)
+    return [
+        f"Judged on {folds} test span(s), {seeds} training(s) each of {members} network(s): the "
+        "spread between single networks is about as large as what a graph usually adds."
     ]
 
 
@@ -169,8 +201,4 @@ def _class_shares(report: EvaluationReport | None) -> list[str]:
 
 
 def _span(span: Span) -> str:
-    return f"{_day(span.first_ms)} to {_day(span.last_ms)} ({span.bars} bars)"
-
-
-def _day(time_ms: int) -> str:
-    return f"{datetime.fromtimestamp(time_ms / 1000, UTC):%Y-%m-%d %H:%M}"
+    return f"{day(span.first_ms)} to {day(span.last_ms)} ({span.bars} bars)"

@@ -18,7 +18,7 @@ from gnn_trainer.artifact.pointers import (
 )
 from gnn_trainer.artifact.publish import Version, pointer_to, read_version
 from gnn_trainer.errors import ArtifactError, ConfigError
-from gnn_trainer.evaluation.report import MODEL
+from gnn_trainer.evaluation.protocol import MODEL
 from gnn_trainer.ports import ModelStore
 
 _METRICS = "metrics.json"

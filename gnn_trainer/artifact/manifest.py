@@ -17,7 +17,8 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 from gnn_trainer.errors import ArtifactError
 
 MANIFEST = "manifest.json"
-FORMAT: Final = 1
+WALKS, WALK_INDEX = "walk-forward", "walk-forward.json"  # folder of a model name, and in its own
+FORMAT: Final = 2
 _STRICT = ConfigDict(frozen=True, extra="forbid")
 _PLAIN_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,99}", re.ASCII)
 Outcome = Literal["champion", "challenger", "interrupted"]
@@ -61,7 +62,7 @@ class Manifest(BaseModel):
 
     model_config = _STRICT
 
-    format: Literal[1] = FORMAT
+    format: Literal[2] = FORMAT
     model_name: str
     version: str
     created: datetime

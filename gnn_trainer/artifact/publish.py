@@ -4,11 +4,10 @@ import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-
-from pydantic_core import to_json
+from types import MappingProxyType
 
 from gnn_trainer.artifact.bundle import Bundle
-from gnn_trainer.artifact.card import Story, model_card, report_page
+from gnn_trainer.artifact.card import Story, documents
 from gnn_trainer.artifact.location import PublishedFiles
 from gnn_trainer.artifact.manifest import (
     MANIFEST,
@@ -28,18 +27,26 @@ from gnn_trainer.artifact.pointers import (
     advance,
     read_pointer,
 )
+from gnn_trainer.evaluation.exhibits import Exhibits
 from gnn_trainer.evaluation.report import EvaluationReport
+from gnn_trainer.market.report import DataReport
 from gnn_trainer.ports import ModelStore
+
+NO_TABLES: Mapping[str, bytes] = MappingProxyType({})
 
 
 @dataclass(frozen=True)
 class Provenance:
-    """Where a model comes from. `parent` is the version that training carried on from."""
+    """Where a model comes from. `parent` is the version that training carried on from.
+
+    `data_report` says what the data of `data` were like; it becomes data_report.json.
+    """
 
     created: datetime  # with time zone; the version is named after it
     data: DataRecord
     code_version: str
     parent: str | None = None
+    data_report: DataReport | None = None
 
 
 @dataclass(frozen=True)
@@ -88,9 +95,18 @@ def publish(
     *,
     model_name: str,
     provenance: Provenance,
+    tables: Mapping[str, bytes] = NO_TABLES,
+    exhibits: Exhibits | None = None,
 ) -> Published:
     """Make a version and deliver it; doing it again changes nothing."""
-    version = make_files(bundle, report, model_name=model_name, provenance=provenance)
+    version = make_files(
+        bundle,
+        report,
+        model_name=model_name,
+        provenance=provenance,
+        tables=tables,
+        exhibits=exhibits,
+    )
     return deliver(store, version)
 
 
@@ -100,18 +116,20 @@ def make_files(
     *,
     model_name: str,
     provenance: Provenance,
+    tables: Mapping[str, bytes] = NO_TABLES,
+    exhibits: Exhibits | None = None,
 ) -> Version:
-    """Every file of a version. Without a report it is that of an interrupted training."""
+    """Every file of a version. Without a report it is that of an interrupted training.
+
+    `tables`, by file name, are what the report's figures can be computed from again. `exhibits`
+    are what the page of the report shows beyond the report; they become exhibits.json.
+    """
     content = bundle.to_files()
     name = make_version(provenance.created, content)
-    story = Story(model_name, name, bundle, provenance.data, report)
-    metrics = {"history": bundle.model.history} if report is None else report.to_dict()
-    files = {
-        **content,
-        "metrics.json": to_json(metrics, indent=2, inf_nan_mode="null"),
-        "model_card.md": model_card(story),
-        "report.html": report_page(story),
-    }
+    story = Story(
+        model_name, name, bundle, provenance.data, report, provenance.data_report, exhibits
+    )
+    files = {**content, **tables, **documents(story)}
     outcome, reasons = _judgement(report)
     manifest = Manifest(
         model_name=model_name,

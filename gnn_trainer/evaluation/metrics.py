@@ -1,26 +1,30 @@
-"""Figures of merit of one set of predictions, with intervals where they decide something."""
+"""Figures of merit: by bar for what is ranked, over all samples for what is classified."""
 
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from sklearn.metrics import accuracy_score, f1_score, matthews_corrcoef
+from scipy.stats import rankdata
+from sklearn.metrics import (
+    accuracy_score,
+    f1_score,
+    log_loss,
+    matthews_corrcoef,
+    roc_auc_score,
+)
 
+from gnn_trainer.evaluation.intervals import Interval
 from gnn_trainer.market.frame import BoolArray, FloatArray
-from gnn_trainer.market.labels import ClassArray
+from gnn_trainer.market.labels import DOWN, FLAT, UP, ClassArray
 from gnn_trainer.training.rank_ic import correlation_by_bar, rank_ic_by_bar
 
-BOOTSTRAP_DRAWS = 2000
-CONFIDENCE = 0.95
+CLASSES = (DOWN, FLAT, UP)
+_TINY = 1e-9  # spreads and lengths of ranks below this are nothing
+_COLLINEAR = 1e-6  # share of the longest direction below which another is rounding
+_STYLE_LEFT = 1e-9  # share of a score's variance below which styles explain all of it
+_SURE = 1e-6  # a probability is taken to be at least this, or one mistake costs without bound
 
-
-@dataclass(frozen=True)
-class Interval:
-    """A mean over bars and its bootstrap confidence interval."""
-
-    mean: float
-    low: float
-    high: float
+Scores = npt.NDArray[np.floating]
 
 
 @dataclass(frozen=True)
@@ -28,88 +32,132 @@ class Metrics:
     """Skill of one predictor on one set of samples.
 
     Correlations are means over bars of cross-sectional correlations; a bar in which the predictor
-    has no opinion counts as zero, so all predictors are judged on the same bars.
+    has no opinion counts as zero, so all predictors are judged on the same bars. What a predictor
+    does not say is None.
     """
 
     rank_ic: Interval  # Spearman, against the tradable label
     ic: float  # Pearson, against the same
     icir: float  # mean over standard deviation of the RankIC by bar
+    newey_west_t: float  # of the RankIC by bar
+    positive_share: float  # of bars with a RankIC above zero
+    rank_ic_net: Interval  # of what is left of the score beside low volatility and last return
     rank_ic_close: float  # against close to close, which contains the bid-ask bounce
     rank_ic_late: float  # entered one bar late
     accuracy: float
     macro_f1: float
     mcc: float  # Matthews correlation coefficient of the three classes
-
-
-def filled_rank_ic(
-    score_TN: npt.NDArray[np.floating], outcome_TN: FloatArray, known_TN: BoolArray
-) -> FloatArray:
-    """RankIC by bar on the bars where outcomes differ; 0 where the score does not."""
-    outcome_ranks = rank_ic_by_bar(outcome_TN, outcome_TN, known_TN)
-    by_bar = rank_ic_by_bar(score_TN, outcome_TN, known_TN)[np.isfinite(outcome_ranks)]
-    return np.nan_to_num(by_bar)
-
-
-def bootstrap_mean(values_T: FloatArray, block: int, seed: int) -> Interval:
-    """Mean with a circular block bootstrap interval (Politis & Romano 1992).
-
-    Blocks of `block` consecutive bars are drawn together because neighbouring bars, and
-    overlapping labels above all, are not independent.
-    """
-    count = len(values_T)
-    if count == 0:
-        nan = float("nan")
-        return Interval(nan, nan, nan)
-    block = min(block, count)
-    wrapped = np.concatenate((values_T, values_T[: block - 1]))
-    block_sums = np.convolve(wrapped, np.ones(block), mode="valid")
-    starts = np.random.default_rng(seed).integers(count, size=(BOOTSTRAP_DRAWS, -(-count // block)))
-    means = block_sums[starts].mean(axis=1) / block
-    tail = (1.0 - CONFIDENCE) / 2.0
-    low, high = np.quantile(means, (tail, 1.0 - tail))
-    return Interval(float(values_T.mean()), float(low), float(high))
-
-
-def block_length(num_bars: int, horizon: int) -> int:
-    """Bars drawn together: at least two horizons, growing slowly with the sample."""
-    return max(2 * horizon, round(float(np.cbrt(num_bars))))
+    auc: float | None  # UP against DOWN, all samples together; by P(UP) - P(DOWN), else the score
+    log_loss: float | None  # nats
+    ece: float | None  # expected calibration error
 
 
 @dataclass(frozen=True)
-class Outcomes:
-    """What happened on the bars to be judged; `known_TN` marks the samples."""
+class Skill:
+    """Of the classes named."""
 
-    ret_TN: FloatArray
-    close_ret_TN: FloatArray
-    late_ret_TN: FloatArray
-    class_TN: ClassArray
-    known_TN: BoolArray
-    horizon: int
+    accuracy: float
+    macro_f1: float
+    mcc: float
 
 
-def judge(
-    score_TN: npt.NDArray[np.floating], class_TN: ClassArray, outcomes: Outcomes, seed: int
-) -> Metrics:
-    """All metrics of a ranking score and a class prediction."""
-    known = outcomes.known_TN
-    by_bar = filled_rank_ic(score_TN, outcomes.ret_TN, known)
-    ic = np.nan_to_num(correlation_by_bar(score_TN, outcomes.ret_TN, known)[known.any(axis=1)])
-    truth, guess = outcomes.class_TN[known], class_TN[known]
-    spread = float(by_bar.std()) if len(by_bar) else 0.0
-    return Metrics(
-        rank_ic=bootstrap_mean(by_bar, block_length(len(by_bar), outcomes.horizon), seed),
-        ic=float(ic.mean()),
-        icir=float(by_bar.mean()) / spread if spread > 0.0 else 0.0,
-        rank_ic_close=_mean(score_TN, outcomes.close_ret_TN, known),
-        rank_ic_late=_mean(score_TN, outcomes.late_ret_TN, known),
+def filled_rank_ic(score_TN: Scores, outcome_TN: FloatArray, known_TN: BoolArray) -> FloatArray:
+    """RankIC by bar on the bars where outcomes differ; 0 where the score does not."""
+    judged_T = judged_bars(outcome_TN, known_TN)
+    return np.nan_to_num(rank_ic_by_bar(score_TN, outcome_TN, known_TN)[judged_T])
+
+
+def judged_bars(outcome_TN: FloatArray, known_TN: BoolArray) -> BoolArray:
+    """Bars with enough known outcomes that are not all the same."""
+    judged_T: BoolArray = np.isfinite(rank_ic_by_bar(outcome_TN, outcome_TN, known_TN))
+    return judged_T
+
+
+def shares_TN(score_TN: Scores, outcome_TN: FloatArray, known_TN: BoolArray) -> FloatArray:
+    """What each symbol adds to its bar's RankIC; their mean over the known symbols is the RankIC.
+
+    The product of both cross-sectional ranks, standardised; 0 where unknown or without opinion.
+    """
+    shares: FloatArray = _standardised(score_TN, known_TN) * _standardised(outcome_TN, known_TN)
+    return shares
+
+
+def style_basis(style_TNK: FloatArray, known_TN: BoolArray) -> FloatArray:
+    """Orthonormal directions, bar by bar, of the cross-sectional ranks of K styles, [T, N, K].
+
+    A style that does not vary, or that the others explain, leaves a direction of zeros.
+    """
+    ranks_TNK = np.stack([_ranks(x, known_TN) for x in np.moveaxis(style_TNK, -1, 0)], axis=-1)
+    basis_TNK, size_TK, _ = np.linalg.svd(ranks_TNK, full_matrices=False)
+    largest_T1 = np.maximum(size_TK.max(axis=1, keepdims=True), _TINY)
+    kept: FloatArray = basis_TNK * (size_TK > _COLLINEAR * largest_T1)[:, None]
+    return kept
+
+
+def net_of_styles(score_TN: Scores, basis_TNK: FloatArray, known_TN: BoolArray) -> FloatArray:
+    """What a score's cross-sectional ranks are beside those of the styles, bar by bar.
+
+    Residual of least squares on the known symbols; zero (no opinion) where nothing is left.
+    """
+    rank_TN = _ranks(score_TN, known_TN)
+    loading_TK = np.einsum("tnk,tn->tk", basis_TNK, rank_TN)
+    left_TN = np.where(known_TN, rank_TN - np.einsum("tnk,tk->tn", basis_TNK, loading_TK), 0.0)
+    explained_T = (left_TN**2).sum(axis=1) <= _STYLE_LEFT * (rank_TN**2).sum(axis=1)
+    left_TN[explained_T] = 0.0
+    return left_TN
+
+
+def score_classes(truth: ClassArray, guess: ClassArray) -> Skill:
+    """Of all samples together."""
+    return Skill(
         accuracy=float(accuracy_score(truth, guess)),
-        macro_f1=float(
-            f1_score(truth, guess, average="macro", labels=(0, 1, 2), zero_division=0.0)
-        ),
+        macro_f1=float(f1_score(truth, guess, average="macro", labels=CLASSES, zero_division=0.0)),
         mcc=float(matthews_corrcoef(truth, guess)),
     )
 
 
-def _mean(score_TN: npt.NDArray[np.floating], outcome_TN: FloatArray, known_TN: BoolArray) -> float:
-    by_bar = filled_rank_ic(score_TN, outcome_TN, known_TN & np.isfinite(outcome_TN))
-    return float(by_bar.mean()) if len(by_bar) else float("nan")
+def up_against_down(truth: ClassArray, score: Scores) -> float | None:
+    """Area under the ROC curve over the samples that moved; None unless both happened."""
+    moved = truth != FLAT
+    up = truth[moved] == UP
+    if not 0 < up.sum() < len(up):
+        return None
+    return float(roc_auc_score(up, score[moved]))
+
+
+def surprise(truth: ClassArray, probability_S3: Scores) -> float:
+    """Log loss in nats."""
+    safe_S3 = np.clip(probability_S3.astype(np.float64), _SURE, 1.0)
+    safe_S3 /= safe_S3.sum(axis=1, keepdims=True)
+    return float(log_loss(truth, safe_S3, labels=CLASSES))
+
+
+def pearson_ic(score_TN: Scores, outcome_TN: FloatArray, known_TN: BoolArray) -> FloatArray:
+    """Pearson correlation by judged bar; 0 where the score does not vary."""
+    judged_T = judged_bars(outcome_TN, known_TN)
+    return np.nan_to_num(correlation_by_bar(score_TN, outcome_TN, known_TN)[judged_T])
+
+
+def _centred(x_TN: Scores, known_TN: BoolArray) -> FloatArray:
+    count = np.maximum(known_TN.sum(axis=1, keepdims=True), 1)
+    values = np.where(known_TN, x_TN, 0.0)
+    centred: FloatArray = np.where(
+        known_TN, values - values.sum(axis=1, keepdims=True) / count, 0.0
+    )
+    return centred
+
+
+def _ranks(x_TN: Scores, known_TN: BoolArray) -> FloatArray:
+    """Cross-sectional ranks less their mean; 0 where unknown."""
+    return _centred(rankdata(np.where(known_TN, x_TN, np.nan), axis=1, nan_policy="omit"), known_TN)
+
+
+def _standardised(x_TN: Scores, known_TN: BoolArray) -> FloatArray:
+    """Ranks with mean square 1 over the known symbols of each bar; 0 where they all tie."""
+    ranks_TN = _ranks(x_TN, known_TN)
+    count = np.maximum(known_TN.sum(axis=1, keepdims=True), 1)
+    spread = np.sqrt((ranks_TN**2).sum(axis=1, keepdims=True) / count)
+    standard: FloatArray = np.divide(
+        ranks_TN, spread, out=np.zeros_like(ranks_TN), where=spread > _TINY
+    )
+    return standard

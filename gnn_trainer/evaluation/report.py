@@ -1,74 +1,80 @@
 """EvaluationReport: the model and its baselines on identical samples, and the verdict."""
 
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, Literal
 
-from gnn_trainer.evaluation.metrics import Interval, Metrics
+from gnn_trainer.evaluation.audit_report import AuditReport
+from gnn_trainer.evaluation.backtest import Backtest
+from gnn_trainer.evaluation.calibration import Calibration
+from gnn_trainer.evaluation.champion import ChampionComparison
+from gnn_trainer.evaluation.gate import Verdict
+from gnn_trainer.evaluation.intervals import Difference, Interval
+from gnn_trainer.evaluation.metrics import Metrics
+from gnn_trainer.evaluation.novelty import Novelty
+from gnn_trainer.evaluation.protocol import Span
+from gnn_trainer.evaluation.recovery import EdgeRecovery
 
-MODEL = "gnn"
-NO_GRAPH = "no graph"
-ORACLE = "oracle"
+SliceKind = Literal["fold", "seed", "symbol", "volatility", "hour"]
 
 
 @dataclass(frozen=True)
-class Span:
-    """First and last bar of a span (open time, unix ms) and how many of its bars are judged."""
+class Slice:
+    """The model on a part of the samples.
 
-    first_ms: int
-    last_ms: int
+    A symbol's RankIC is what it adds: the mean of all symbols' is that of the whole.
+    """
+
+    kind: SliceKind
+    name: str
     bars: int
     samples: int  # symbol-bars
+    rank_ic: Interval
+    graph_contribution: Interval
 
 
 @dataclass(frozen=True)
-class Verdict:
-    """Whether the model may become champion, and why (not)."""
+class FoldSpans:
+    """The spans of one fold, for one seed."""
 
-    promoted: bool
-    reasons: tuple[str, ...]
+    seed: int
+    train: Span
+    validation: Span
+    test: Span
 
 
 @dataclass(frozen=True)
 class EvaluationReport:
-    """All figures are of the test span, which nothing was fitted, chosen or stopped on.
+    """All figures are of the test spans, which nothing was fitted, chosen or stopped on.
 
     `metrics` has the model under MODEL, the baselines under their names, and ORACLE where the
-    market is generated and the best possible score is therefore known.
+    market is generated and the best possible score is therefore known. `differences` are those of
+    the model to each of the others, `graph_contribution` is the one to NO_GRAPH.
     """
 
     train: Span
     validation: Span
     test: Span
+    folds: tuple[FoldSpans, ...]
     metrics: dict[str, Metrics]
+    differences: dict[str, Difference]
     graph_contribution: Interval  # RankIC(model) - RankIC(same network without graph), paired
+    slices: tuple[Slice, ...]
     class_shares: dict[str, float]  # of DOWN, FLAT, UP in the test span
+    coverage: float  # share of the symbol-bars with a known label that were scored
     graph_density: float
     graph_churn: float
+    recovery: EdgeRecovery | None  # of planted edges, where the market is generated
+    backtest: Backtest
+    calibration: Calibration | None  # fitted on the validation span; None: not calibrated
+    novelty: Novelty | None  # of the test span; None: the model has no index
+    audit: AuditReport | None  # None: not audited, and therefore not promoted
+    champion: ChampionComparison | None  # None: there is no champion
     verdict: Verdict
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-ready."""
         return asdict(self)
 
-
-def give_verdict(metrics: dict[str, Metrics]) -> Verdict:
-    """Promote only skill that is there beyond chance and that no baseline matches."""
-    model = metrics[MODEL].rank_ic
-    baselines = {name: m.rank_ic.mean for name, m in metrics.items() if name not in (MODEL, ORACLE)}
-    best = max(baselines, key=baselines.__getitem__)
-    reasons = []
-    if not model.low > 0.0:
-        reasons.append(f"RankIC interval [{model.low:.4f}, {model.high:.4f}] is not above zero")
-    if model.mean <= baselines[best]:
-        reasons.append(
-            f"RankIC {model.mean:.4f} is not better than that of {best!r}, {baselines[best]:.4f}"
-        )
-    if reasons:
-        return Verdict(promoted=False, reasons=tuple(reasons))
-    return Verdict(
-        promoted=True,
-        reasons=(
-            f"RankIC {model.mean:.4f}, interval [{model.low:.4f}, {model.high:.4f}] above zero",
-            f"better than the best baseline, {best!r} with {baselines[best]:.4f}",
-        ),
-    )
+    def sliced(self, kind: SliceKind) -> tuple[Slice, ...]:
+        """The slices of one kind."""
+        return tuple(part for part in self.slices if part.kind == kind)

@@ -105,7 +105,8 @@ def draw_edges(
             correlation.advance(taken, stop)
         taken = stop
         strength_ENN = np.stack([shrink(*correlation.correlation()) for correlation in running])
-        leader_Nk, _ = choose_leaders(strength_ENN, config.neighbours)
+        merits = (rule.merit(strength) for rule, strength in zip(rules, strength_ENN, strict=True))
+        leader_Nk, _ = choose_leaders(np.stack(tuple(merits)), config.neighbours)
         if relations is None:
             edges.add(stop - 1, leader_Nk, _attributes(strength_ENN, leader_Nk))
             continue

@@ -6,12 +6,14 @@ matrix product per rule and refresh and nothing of shape [T, N, N] ever exists.
 """
 
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 
 from gnn_trainer.graph.config import GraphConfig
 from gnn_trainer.market.frame import FloatArray
 
+COMOVEMENT = "comovement"
 RETURN_FEATURES = ("residual_lag_0", "residual_lag_1", "residual_lag_2")
 FLOW_FEATURE = "flow_lag_0"
 VOLUME_FEATURE = "volume_surprise"
@@ -34,7 +36,8 @@ class EdgeRule:
     """corr(follower at t, leader at t - lag); `lag` in bars.
 
     `reading` names the feature in which the leader's signal stands when it is about to act on
-    the follower's next bar.
+    the follower's next bar. `chosen_for` says which correlations make a leader: any, positive ones
+    only, or none, for a rule that merely describes the edges others chose.
     """
 
     name: str
@@ -42,12 +45,19 @@ class EdgeRule:
     follower_TN: FloatArray
     leader_TN: FloatArray
     lag: int
+    chosen_for: Literal["any", "positive", "none"] = "any"
+
+    def merit(self, strength_NN: FloatArray) -> FloatArray:
+        """What counts of a strength [N, N] when leaders are chosen, 0 or more."""
+        if self.chosen_for == "none":
+            return np.zeros_like(strength_NN)
+        return np.maximum(strength_NN, 0.0) if self.chosen_for == "positive" else abs(strength_NN)
 
 
 def comovement(signals: Signals) -> EdgeRule:
-    """Residual returns that move together in the same bar."""
+    """Residual returns that move together in the same bar; opposites are no peers."""
     returns = signals.residual_return_TN
-    return EdgeRule("comovement", RETURN_FEATURES[0], returns, returns, lag=0)
+    return EdgeRule(COMOVEMENT, RETURN_FEATURES[0], returns, returns, 0, chosen_for="positive")
 
 
 def lead_lag(signals: Signals, lag: int) -> EdgeRule:
@@ -64,9 +74,8 @@ def flow_lead(signals: Signals) -> EdgeRule:
 
 def volume_comovement(signals: Signals) -> EdgeRule:
     """Trading activity that rises and falls together; says risk, not direction."""
-    return EdgeRule(
-        "volume_comovement", VOLUME_FEATURE, signals.volume_TN, signals.volume_TN, lag=0
-    )
+    volume = signals.volume_TN
+    return EdgeRule("volume_comovement", VOLUME_FEATURE, volume, volume, 0, chosen_for="none")
 
 
 def edge_rules(signals: Signals, config: GraphConfig) -> tuple[EdgeRule, ...]:
@@ -125,7 +134,7 @@ def shrink(correlation: FloatArray, observations: FloatArray) -> FloatArray:
     return shrunken
 
 
-def choose_leaders(strength_ENN: FloatArray, neighbours: int) -> tuple[np.ndarray, FloatArray]:
+def choose_leaders(merit_ENN: FloatArray, neighbours: int) -> tuple[np.ndarray, FloatArray]:
     """The strongest incoming edges of every symbol.
 
     Rules are made comparable by their own root mean square over all pairs, then added up, so a
@@ -134,9 +143,9 @@ def choose_leaders(strength_ENN: FloatArray, neighbours: int) -> tuple[np.ndarra
     Returns:
         leader_Nk (int32, -1 where fewer edges exist) and score_Nk, best first.
     """
-    num_symbols = strength_ENN.shape[1]
-    power = np.sqrt((strength_ENN**2).mean(axis=(1, 2), keepdims=True))
-    score = (np.abs(strength_ENN) / np.maximum(power, TINY)).sum(axis=0)
+    num_symbols = merit_ENN.shape[1]
+    power = np.sqrt((merit_ENN**2).mean(axis=(1, 2), keepdims=True))
+    score = (merit_ENN / np.maximum(power, TINY)).sum(axis=0)
     np.fill_diagonal(score, 0.0)
     count = min(neighbours, num_symbols - 1)
     leader = np.argsort(-score, axis=1, kind="stable")[:, :count].astype(np.int32)

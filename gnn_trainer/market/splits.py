@@ -1,7 +1,7 @@
 """Chronological spans for training, validation and test, with nothing shared across a border."""
 
 from dataclasses import dataclass
-from typing import Self
+from typing import Literal, Self
 
 import numpy as np
 from pydantic import BaseModel, Field, model_validator
@@ -27,6 +27,18 @@ class SplitConfig(BaseModel):
         description="Bars left out before each border, on top of the label's horizon.",
     )
     min_bars: int = Field(32, ge=1, le=100_000, description="Fewest bars a span may have.")
+    folds: int = Field(
+        3,
+        ge=1,
+        le=100,
+        description="Folds of a walk-forward; the last is the split of a single training, each "
+        "one before it lies one test span earlier.",
+    )
+    window: Literal["expanding", "rolling"] = Field(
+        "expanding",
+        description="Training span of a walk-forward's folds: all there is before, or always as "
+        "long as in the first fold.",
+    )
 
     @model_validator(mode="after")
     def _leaves_a_test_span(self) -> Self:
@@ -48,34 +60,87 @@ class Split:
 
 
 def chronological_split(open_time_T: IntArray, end_time_T: IntArray, config: SplitConfig) -> Split:
-    """Cut the labelled bars in time order, by where their labels END.
+    """The one split of a single training: the last fold of `walk_forward`.
 
-    A bar stays in an earlier span only if its label ends before the first bar of the later span
-    less the embargo; whoever reaches further is purged. Bars whose label ends after the last bar
-    have no label yet and belong to no span.
+    Raises:
+        DataError: a span has fewer than `min_bars` bars.
+    """
+    return _fold(open_time_T, end_time_T, config, behind=0, train_start=0)
+
+
+def walk_forward(
+    open_time_T: IntArray, end_time_T: IntArray, config: SplitConfig
+) -> tuple[Split, ...]:
+    """`config.folds` splits in time order, whose test spans follow one another without overlap.
+
+    Every fold has the layout of the single split, moved back by whole test spans; validation and
+    test spans keep their length, training spans are what is left before them.
+
+    Bars are placed by where their labels END: a bar stays in an earlier span only if its label
+    ends before the first bar of the later span less the embargo; whoever reaches further is
+    purged. Bars whose label ends after the last bar have no label yet and belong to no span.
 
     Times are unix ms, ascending: `open_time_T` of the bars, `end_time_T` of their labels.
 
     Raises:
         DataError: a span has fewer than `min_bars` bars.
     """
-    labelled_T = end_time_T <= open_time_T[-1] if len(open_time_T) else np.zeros(0, np.bool_)
-    num_labelled = int(labelled_T.sum())
-    validation_start = int(num_labelled * config.train)
-    test_start = int(num_labelled * (config.train + config.validation))
+    first_train = _layout(open_time_T, end_time_T, config, config.folds - 1).validation
+    folds = []
+    for behind in range(config.folds - 1, -1, -1):
+        train_start = 0
+        if config.window == "rolling":
+            train_start = _layout(open_time_T, end_time_T, config, behind).validation - first_train
+        folds.append(_fold(open_time_T, end_time_T, config, behind, train_start))
+    return tuple(folds)
+
+
+@dataclass(frozen=True)
+class _Layout:
+    """Rows at which the spans of a fold begin, and the row after its last."""
+
+    validation: int
+    test: int
+    stop: int
+
+
+def _layout(
+    open_time_T: IntArray, end_time_T: IntArray, config: SplitConfig, behind: int
+) -> _Layout:
+    num_labelled = int(_labelled(open_time_T, end_time_T).sum())
+    test = int(num_labelled * (config.train + config.validation))
+    moved = behind * (num_labelled - test)
+    return _Layout(int(num_labelled * config.train) - moved, test - moved, num_labelled - moved)
+
+
+def _labelled(open_time_T: IntArray, end_time_T: IntArray) -> BoolArray:
+    labelled_T: BoolArray = end_time_T <= open_time_T[-1:].max(initial=-1)
+    return labelled_T
+
+
+def _fold(
+    open_time_T: IntArray,
+    end_time_T: IntArray,
+    config: SplitConfig,
+    behind: int,
+    train_start: int,
+) -> Split:
+    """The fold `behind` test spans before the last; its training span begins at `train_start`."""
+    layout = _layout(open_time_T, end_time_T, config, behind)
+    labelled_T = _labelled(open_time_T, end_time_T)
     row_T = np.arange(len(open_time_T))
 
     def span(start: int, next_start: int) -> BoolArray:
         border = max(0, next_start - config.embargo_bars)
-        ends_before_T = end_time_T < open_time_T[border] if num_labelled else labelled_T
+        ends_before_T = end_time_T < open_time_T[border] if labelled_T.any() else labelled_T
         return labelled_T & (row_T >= start) & ends_before_T
 
     split = Split(
-        train_T=span(0, validation_start),
-        validation_T=span(validation_start, test_start),
-        test_T=labelled_T & (row_T >= test_start),
+        train_T=span(train_start, layout.validation),
+        validation_T=span(layout.validation, layout.test),
+        test_T=labelled_T & (row_T >= layout.test) & (row_T < layout.stop),
     )
-    _require_length(split, num_labelled, config)
+    _require_length(split, int(labelled_T.sum()), config)
     return split
 
 
@@ -91,5 +156,5 @@ def _require_length(split: Split, num_labelled: int, config: SplitConfig) -> Non
             f"too few bars to split: {', '.join(short)} of at least {config.min_bars} each "
             f"({num_labelled} labelled bars at {config.train:g}/{config.validation:g}/rest, "
             f"embargo {config.embargo_bars} bars, plus the horizon at each border); "
-            "widen the time range, or shorten horizon or embargo_bars"
+            "widen the time range, or shorten horizon or embargo_bars, or walk fewer folds"
         )

@@ -12,7 +12,7 @@ class ModelConfig(BaseModel):
 
     hidden: int = Field(32, ge=8, le=512, description="Width of the hidden layers.")
     heads: int = Field(4, ge=1, le=16, description="Attention heads; must divide `hidden`.")
-    graph_layers: int = Field(2, ge=1, le=4, description="Graph attention layers.")
+    graph_layers: int = Field(1, ge=1, le=4, description="Graph attention layers.")
     temporal_layers: int = Field(
         3, ge=1, le=8, description="Dilated causal convolutions; each doubles the history seen."
     )

@@ -1,4 +1,4 @@
-"""MarketGNN: causal encoder, gated leader attention, spillover, three heads."""
+"""MarketGNN: plain view, causal encoder, gated leader attention, spillover, three heads."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -7,12 +7,17 @@ import torch
 from torch import Tensor, nn
 
 from gnn_trainer.model.config import ModelConfig
-from gnn_trainer.model.layers import CausalEncoder, LeaderAttention, Spillover
+from gnn_trainer.model.layers import (
+    CausalEncoder,
+    ChunkDropout,
+    LeaderAttention,
+    PeerMean,
+    Spillover,
+)
 
 NUM_OUTPUTS = 5  # rank score, logits of DOWN, FLAT, UP, expected return
 GATE_START = -3.0  # sigmoid(-3) = .05: the graph starts almost closed and must earn its place
-OWN_START = 0.1  # the symbol's own opinion starts faint: a deep net on noise shouts first
-SPILLOVER_GAIN = 10.0  # its few weights learn ten times as fast, before the rest can overfit
+OPINION_SCALE = 0.03  # the deep opinion grows slowly: on noise it would shout first
 
 
 class Heads(NamedTuple):
@@ -47,9 +52,12 @@ class GatedGraphLayer(nn.Module):
 class MarketGNN(nn.Module):
     """Scores every symbol at every bar of a chunk.
 
-    Two opinions are added up: the encoder's, after the graph layers, and the spillover of the
-    leaders' newest features. With `use_graph=False` graph layers and spillover are left out and
-    nothing else changes: the comparison that decides whether the graph is worth having.
+    Two opinions are added up: a linear one on what can be read without depth, `plain_view`, and
+    the encoder's after the graph layers. The linear one is fitted before training begins
+    (`training.start`), the other one is silent then: the network starts as a ridge regression with
+    its neighbours' features, and everything deeper must earn its place. With `use_graph=False`
+    everything heard from leaders is left out and nothing else changes: the comparison that decides
+    whether the graph is worth having.
     """
 
     def __init__(
@@ -64,14 +72,20 @@ class MarketGNN(nn.Module):
         width = config.hidden
         self.encoder = CausalEncoder(num_features, width, config.temporal_layers, config.dropout)
         self.norm = nn.LayerNorm(width)
-        self.dropout = nn.Dropout(config.head_dropout)
+        self.dropout = ChunkDropout(config.head_dropout)
         self.own = nn.Linear(width, NUM_OUTPUTS)
-        self.own_scale = nn.Parameter(torch.tensor(OWN_START))
         self.graph_layers = nn.ModuleList(
             GatedGraphLayer(width, num_edge_attrs, config.heads, config.dropout)
             for _ in range(config.graph_layers if use_graph else 0)
         )
-        self.spillover = Spillover(num_features, num_edge_attrs, NUM_OUTPUTS) if use_graph else None
+        self.peer_mean = PeerMean(num_edge_attrs) if use_graph else None
+        self.spillover = Spillover(num_features, num_edge_attrs) if use_graph else None
+        heard = (num_features, num_edge_attrs) if use_graph else ()
+        self.plain_parts = (num_features, *heard)  # widths of what `plain_view` joins
+        self.plain = nn.Linear(sum(self.plain_parts), NUM_OUTPUTS)
+        for layer in (self.own, self.plain):
+            nn.init.zeros_(layer.weight)
+            nn.init.zeros_(layer.bias)
 
     @property
     def history_bars(self) -> int:
@@ -81,25 +95,37 @@ class MarketGNN(nn.Module):
     def uses_graph(self) -> bool:
         return self.spillover is not None
 
-    def listen_to(self, features: Sequence[int | None]) -> None:
-        """Start each edge attribute's reading at the feature it was measured with."""
+    def listen_to(self, features: Sequence[int | None], peer_attribute: int | None) -> None:
+        """Tell what the edge attributes mean.
+
+        Args:
+            features: The feature each attribute was measured with, where its reading starts.
+            peer_attribute: The one that says how much two symbols move together.
+        """
         if self.spillover is not None:
             self.spillover.listen_to(features)
+        if self.peer_mean is not None and peer_attribute is not None:
+            self.peer_mean.weigh_by(peer_attribute)
 
     def forward(self, x_TNF: Tensor, leader_CNk: Tensor, attr_CNkE: Tensor) -> Heads:
         """Chunk of C bars; `x_TNF` starts `history_bars` earlier than the edges."""
         h = self.encoder(x_TNF)
         for layer in self.graph_layers:
             h = layer(h, leader_CNk, attr_CNkE)
-        output = self.opinion(h)
-        if self.spillover is not None:
-            newest = x_TNF[self.history_bars :]
-            output = output + SPILLOVER_GAIN * self.spillover(newest, leader_CNk, attr_CNkE)
-        return read_heads(output)
+        view = self.plain_view(x_TNF[self.history_bars :], leader_CNk, attr_CNkE)
+        return read_heads(self.opinion(h) + self.plain(view))
+
+    def plain_view(self, x_CNF: Tensor, leader_CNk: Tensor, attr_CNkE: Tensor) -> Tensor:
+        """What can be read without depth, [C, N, D]: the newest features of the symbol, the mean of
+        its peers', and the leaders' signals as far as they pass their edges."""
+        if self.peer_mean is None or self.spillover is None:
+            return x_CNF
+        peers = self.peer_mean(x_CNF, leader_CNk, attr_CNkE)
+        return torch.cat((x_CNF, peers, self.spillover(x_CNF, leader_CNk, attr_CNkE)), dim=-1)
 
     def opinion(self, h: Tensor) -> Tensor:
         """The encoder's part of the outputs, [..., H] -> [..., NUM_OUTPUTS]."""
-        opinion: Tensor = self.own_scale * self.own(self.dropout(self.norm(h)))
+        opinion: Tensor = OPINION_SCALE * self.own(self.dropout(self.norm(h)))
         return opinion
 
 

@@ -4,13 +4,13 @@ It works on one market snapshot, or several joined by `torch_geometric.data.Batc
 `MessagePassing`, and shares every parameter with the `MarketGNN` it is given.
 """
 
+import torch
 from torch import Tensor
 from torch_geometric.nn import MessagePassing
 from torch_geometric.utils import softmax
 
-from gnn_trainer.model.layers import LeaderAttention, Spillover
+from gnn_trainer.model.layers import TINY, LeaderAttention, PeerMean, Spillover
 from gnn_trainer.model.network import (
-    SPILLOVER_GAIN,
     GatedGraphLayer,
     Heads,
     MarketGNN,
@@ -48,9 +48,27 @@ class LeaderAttentionConv(MessagePassing):
         index: Tensor,
     ) -> Tensor:
         weight = softmax(self.layer.score(source_j, target_i, edge_attr), index)  # [edges, h]
-        value = (value_j * self.layer.modulation(edge_attr)).unflatten(-1, (self.layer.heads, -1))
-        message: Tensor = weight.unsqueeze(-1) * value
+        passing = weight * self.layer.modulation(edge_attr)
+        message: Tensor = passing.unsqueeze(-1) * value_j.unflatten(-1, (self.layer.heads, -1))
         return message.flatten(-2)
+
+
+class PeerMeanConv(MessagePassing):
+    """PeerMean as a torch_geometric convolution."""
+
+    def __init__(self, layer: PeerMean) -> None:
+        super().__init__(aggr="add", node_dim=0)
+        self.layer = layer
+
+    def forward(self, x: Tensor, edge_index: Tensor, edge_attr: Tensor) -> Tensor:
+        """[nodes, F], [2, edges], [edges, E] -> [nodes, F]."""
+        likeness = self.layer.likeness(edge_attr).unsqueeze(-1)
+        total = x.new_zeros(len(x), 1).index_add(0, edge_index[1], likeness)
+        heard: Tensor = self.propagate(edge_index, x=x, likeness=likeness, size=(len(x), len(x)))
+        return heard / total.clamp_min(TINY)
+
+    def message(self, x_j: Tensor, likeness: Tensor) -> Tensor:
+        return x_j * likeness
 
 
 class SpilloverConv(MessagePassing):
@@ -61,12 +79,11 @@ class SpilloverConv(MessagePassing):
         self.layer = layer
 
     def forward(self, x: Tensor, edge_index: Tensor, edge_attr: Tensor) -> Tensor:
-        """[nodes, F], [2, edges], [edges, E] -> [nodes, outputs]."""
-        heard = self.propagate(
+        """[nodes, F], [2, edges], [edges, E] -> [nodes, E]."""
+        heard: Tensor = self.propagate(
             edge_index, reading=self.layer.reading(x), edge_attr=edge_attr, size=(len(x), len(x))
         )
-        result: Tensor = self.layer.output(heard)
-        return result
+        return heard
 
     def message(self, reading_j: Tensor, edge_attr: Tensor) -> Tensor:
         return reading_j * edge_attr
@@ -81,8 +98,10 @@ def forward_snapshot(
         assert isinstance(layer, GatedGraphLayer)
         message = LeaderAttentionConv(layer.attention)(layer.norm(h), edge_index, edge_attr)
         h = layer.merge(h, message)
-    output = network.opinion(h)
-    if network.spillover is not None:
+    view = x_TNF[-1]
+    if network.peer_mean is not None and network.spillover is not None:
+        peers = PeerMeanConv(network.peer_mean)(x_TNF[-1], edge_index, edge_attr)
         heard = SpilloverConv(network.spillover)(x_TNF[-1], edge_index, edge_attr)
-        output = output + SPILLOVER_GAIN * heard
+        view = torch.cat((view, peers, heard), dim=-1)
+    output = network.opinion(h) + network.plain(view)
     return read_heads(output)

@@ -49,9 +49,13 @@ class Measurements:
     ended_s: float = 0.0  # unix
     _began_s: float = field(default_factory=time.monotonic)
 
-    def judge(self, figures: Mapping[str, float]) -> None:
+    def judge(self, figures: Mapping[str, float | str]) -> None:
         """Keep the figures that are numbers."""
-        self.figures |= {name: value for name, value in figures.items() if math.isfinite(value)}
+        self.figures |= {
+            name: value
+            for name, value in figures.items()
+            if not isinstance(value, str) and math.isfinite(value)
+        }
 
     def end(self, outcome: Outcome) -> None:
         """The run is over."""

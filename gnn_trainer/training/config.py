@@ -12,6 +12,9 @@ class FitConfig(BaseModel):
 
     model_config = FORM
 
+    members: int = Field(
+        1, ge=1, le=50, description="Networks of different seeds whose mean opinion is the model."
+    )
     batch_bars: int = Field(
         128, ge=8, le=100_000, description="Bars (whole market snapshots) per step."
     )
@@ -19,7 +22,7 @@ class FitConfig(BaseModel):
     clip_norm: float = Field(1.0, gt=0.0, le=1000.0, description="Largest gradient norm of a step.")
     ema_decay: float = Field(0.98, ge=0.0, lt=1.0, description="Decay of the averaged weights.")
     patience: int = Field(
-        8,
+        6,
         ge=1,
         le=100_000,
         description="Epochs without a better validation RankIC before stopping.",

@@ -1,4 +1,4 @@
-"""Fitting the network: one pass through the training span per epoch, the best epoch kept."""
+"""Fitting an ensemble: one pass through the training span per epoch, the best epoch kept."""
 
 import logging
 import math
@@ -13,11 +13,12 @@ from torch import Tensor, nn
 
 from gnn_trainer.errors import DataError, StopRequested, TrainingDiverged
 from gnn_trainer.features.scaler import Scaler, fit_scaler
+from gnn_trainer.graph.edges import COMOVEMENT
 from gnn_trainer.graph.sequence import GraphSequence
 from gnn_trainer.market.labels import LabelConfig, fit_class_threshold
 from gnn_trainer.market.splits import Split
 from gnn_trainer.model.config import ModelConfig
-from gnn_trainer.model.network import MarketGNN
+from gnn_trainer.model.ensemble import Ensemble
 from gnn_trainer.progress import Progress, ProgressListener
 from gnn_trainer.training.checkpoint import FitState, load_checkpoint, save_checkpoint
 from gnn_trainer.training.config import FitConfig
@@ -30,11 +31,12 @@ from gnn_trainer.training.samples import (
     TargetTensors,
     shuffled_chunks,
 )
+from gnn_trainer.training.start import start_plain
 from gnn_trainer.training.trained import EpochRecord, TrainedModel
 
 logger = logging.getLogger(__name__)
 
-WARMUP_SHARE = 0.05  # of all steps
+WARMUP_SHARE = 0.02  # of all steps; short, for the start is a good one
 MIN_GAIN = 1e-4  # of validation RankIC that counts as better
 
 
@@ -118,13 +120,17 @@ class _Session:
         self.threshold = fit_class_threshold(graph.labels, split.train_T, plan.labels)
         with torch.random.fork_rng():
             torch.manual_seed(plan.seed)
-            self.network = MarketGNN(
+            self.network = Ensemble(
                 plan.model,
                 num_features=len(graph.feature_names),
                 num_edge_attrs=graph.num_edge_attrs,
                 use_graph=plan.use_graph,
+                members=plan.fit.members,
             ).to(self.device)
-        self.network.listen_to([_index(graph.feature_names, name) for name in graph.edge_readings])
+        self.network.listen_to(
+            [_index(graph.feature_names, name) for name in graph.edge_readings],
+            _index(graph.edge_names, COMOVEMENT),
+        )
         self.inputs = InputTensors(graph, self.scaler, self.network.history_bars, self.device)
         self.hide_books = BookDropout(graph, self.scaler, plan.fit.book_dropout, self.device)
         self.targets = TargetTensors(graph, self.threshold, plan.labels, self.device)
@@ -137,10 +143,12 @@ class _Session:
                 )
 
     def start(self) -> FitState:
+        start_plain(self.network, self.inputs, self.targets, self.train_T)
         optimizer = torch.optim.AdamW(
             self.network.parameters(),
             lr=self.plan.learning_rate,
             weight_decay=self.plan.fit.weight_decay,
+            fused=True,
         )
         average = _copy(self.network)
         return FitState(self.network, optimizer, average, best=average, history=[])
@@ -164,11 +172,12 @@ class _Session:
 
     def _step(self, state: FitState, start: int, stop: int) -> Tensor:
         inputs = self.inputs.chunk(start, stop)
-        heads = self.network(self.hide_books(inputs.x_TNF), inputs.leader_CNk, inputs.attr_CNkE)
         targets = self.targets.chunk(start, stop, self.train_T)
         if not targets.known_CN.any():
             return torch.zeros((), device=self.device)
-        loss = training_loss(heads, targets)
+        x_TNF = self.hide_books(inputs.x_TNF)
+        opinions = self.network.opinions(x_TNF, inputs.leader_CNk, inputs.attr_CNkE)
+        loss = torch.stack([training_loss(heads, targets) for heads in opinions]).sum()
         if not torch.isfinite(loss):
             raise TrainingDiverged(
                 f"loss {loss.item()} at epoch {state.epoch + 1}, step {state.step + 1}; "
@@ -176,11 +185,12 @@ class _Session:
             )
         state.optimizer.zero_grad(set_to_none=True)
         loss.backward()
-        nn.utils.clip_grad_norm_(self.network.parameters(), self.plan.fit.clip_norm)
+        for member in self.network.members:  # each by itself: they do not know of each other
+            nn.utils.clip_grad_norm_(member.parameters(), self.plan.fit.clip_norm)
         state.optimizer.step()
         state.step += 1
         _average_into(state.average, self.network, self.plan.fit.ema_decay, state.step)
-        return loss.detach()
+        return loss.detach() / len(self.network.members)
 
     def validate(self, state: FitState) -> float:
         """RankIC of the averaged weights on the validation span."""

@@ -7,7 +7,7 @@ import numpy.typing as npt
 import torch
 
 from gnn_trainer.graph.sequence import GraphSequence
-from gnn_trainer.model.network import MarketGNN
+from gnn_trainer.model.ensemble import Ensemble
 from gnn_trainer.training.samples import InputTensors
 from gnn_trainer.training.trained import TrainedModel
 
@@ -36,7 +36,7 @@ def score_bars(model: TrainedModel, graph: GraphSequence, start: int, stop: int)
 
 @torch.no_grad()
 def run_network(
-    network: MarketGNN, inputs: InputTensors, start: int, stop: int
+    network: Ensemble, inputs: InputTensors, start: int, stop: int
 ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32], npt.NDArray[np.float32]]:
     """rank [C, N], class probabilities [C, N, 3], return in volatilities [C, N]."""
     network.eval()

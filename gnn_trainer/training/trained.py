@@ -5,12 +5,15 @@ from dataclasses import dataclass
 from gnn_trainer.features.scaler import Scaler
 from gnn_trainer.market.labels import LabelConfig
 from gnn_trainer.model.config import ModelConfig
-from gnn_trainer.model.network import MarketGNN
+from gnn_trainer.model.ensemble import Ensemble
 
 
 @dataclass(frozen=True)
 class EpochRecord:
-    """One epoch: mean training loss, and the averaged weights' RankIC on the validation span."""
+    """One epoch: mean training loss of the members; the averaged weights' RankIC together.
+
+    The RankIC is that of the validation span.
+    """
 
     epoch: int  # counted from 1
     loss: float
@@ -22,7 +25,7 @@ class EpochRecord:
 class TrainedModel:
     """The best epoch's averaged weights, with what is needed to use them."""
 
-    network: MarketGNN
+    network: Ensemble
     scaler: Scaler
     class_threshold: float  # in units of trailing volatility, or a log return if fixed
     feature_names: tuple[str, ...]

@@ -11,8 +11,16 @@ from gnn_trainer.adapters.folder import FolderStore
 from gnn_trainer.artifact.bundle import Bundle
 from gnn_trainer.artifact.manifest import DataRecord
 from gnn_trainer.artifact.publish import Provenance
-from gnn_trainer.evaluation.metrics import Interval, Metrics
-from gnn_trainer.evaluation.report import EvaluationReport, Span, Verdict
+from gnn_trainer.evaluation.audit_report import AuditReport
+from gnn_trainer.evaluation.backtest import Ledger, backtest
+from gnn_trainer.evaluation.calibration import Calibration
+from gnn_trainer.evaluation.gate import Verdict
+from gnn_trainer.evaluation.intervals import Difference, Interval
+from gnn_trainer.evaluation.metrics import Metrics
+from gnn_trainer.evaluation.novelty import fit_novelty
+from gnn_trainer.evaluation.protocol import Span
+from gnn_trainer.evaluation.report import EvaluationReport, FoldSpans, Slice
+from gnn_trainer.evaluation.terms import CostConfig
 from gnn_trainer.features.build import build_features
 from gnn_trainer.features.config import FeatureConfig
 from gnn_trainer.features.scaler import fit_scaler
@@ -22,7 +30,7 @@ from gnn_trainer.market.frame import BOOK_FIELDS, MarketFrame
 from gnn_trainer.market.intervals import INTERVAL_MS
 from gnn_trainer.market.labels import LabelConfig
 from gnn_trainer.model.config import ModelConfig
-from gnn_trainer.model.network import MarketGNN
+from gnn_trainer.model.ensemble import Ensemble
 from gnn_trainer.training.trained import EpochRecord, TrainedModel
 
 NUM_BARS, NUM_SYMBOLS = 200, 5
@@ -69,7 +77,7 @@ def bundle(frame: MarketFrame) -> Bundle:
     graph = assemble_graph(frame, table, edges, labels)
     with torch.random.fork_rng():
         torch.manual_seed(1)
-        network = MarketGNN(
+        network = Ensemble(
             shape,
             num_features=len(graph.feature_names),
             num_edge_attrs=graph.num_edge_attrs,
@@ -86,30 +94,59 @@ def bundle(frame: MarketFrame) -> Bundle:
         best_epoch=1,
         seed=7,
     )
-    return Bundle(model, features, edges, "1h", frame.symbols)
+    return Bundle(
+        model=model,
+        features=features,
+        graph=edges,
+        interval="1h",
+        symbols=frame.symbols,
+        fitted_until_ms=int(frame.open_time_T[150]),
+        calibration=Calibration(temperature=1.7, samples=100, ece_before=0.09, ece_after=0.02),
+        novelty=fit_novelty(graph.x_TNF[:150], model.scaler, graph.mask_TN[:150], seed=0),
+    )
 
 
 def report_with(*, promoted: bool) -> EvaluationReport:
+    skill = Interval(0.04, 0.01, 0.07)
+    gain = Difference(Interval(0.003, -0.001, 0.007), t=1.2)
     metrics = Metrics(
-        rank_ic=Interval(0.04, 0.01, 0.07),
+        rank_ic=skill,
         ic=0.03,
         icir=float("nan"),
+        newey_west_t=2.5,
+        positive_share=0.55,
+        rank_ic_net=Interval(0.03, 0.0, 0.06),
         rank_ic_close=0.03,
         rank_ic_late=0.02,
         accuracy=0.36,
         macro_f1=0.35,
         mcc=0.02,
+        auc=0.51,
+        log_loss=None,
+        ece=None,
     )
     span = Span(first_ms=START_MS, last_ms=START_MS, bars=1, samples=5)
+    nothing = np.zeros(1)
+    ledger = Ledger(np.array([START_MS]), nothing, nothing, nothing, nothing)
     return EvaluationReport(
         train=span,
         validation=span,
         test=span,
+        folds=(FoldSpans(seed=7, train=span, validation=span, test=span),),
         metrics={"no graph": metrics, "gnn": metrics},
-        graph_contribution=Interval(0.003, -0.001, 0.007),
+        differences={"no graph": gain},
+        graph_contribution=gain.interval,
+        slices=(Slice("hour", "13", 1, 5, skill, gain.interval),),
         class_shares={"DOWN": 0.3, "FLAT": 0.4, "UP": 0.3},
+        coverage=1.0,
         graph_density=0.5,
         graph_churn=0.1,
+        recovery=None,
+        backtest=backtest(ledger, INTERVAL_MS["1h"], CostConfig(), trials=1),
+        calibration=Calibration(temperature=1.7),
+        novelty=None,
+        audit=AuditReport(checks=()),
+        champion=None,
         verdict=Verdict(promoted=promoted, reasons=("a <reason>",)),
     )
 

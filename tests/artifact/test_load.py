@@ -1,6 +1,7 @@
 """A saved model predicts the same after loading; anything altered is refused."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -8,6 +9,8 @@ import polars as pl
 import pytest
 import torch
 from polars.testing import assert_frame_equal
+from safetensors.numpy import save
+from scipy.special import softmax
 
 from gnn_trainer.adapters.folder import FolderStore
 from gnn_trainer.artifact import load_model
@@ -17,8 +20,12 @@ from gnn_trainer.artifact.manifest import MANIFEST, FileRecord, read_manifest
 from gnn_trainer.artifact.predictor import Predictor, load_published
 from gnn_trainer.artifact.publish import Provenance, Published, publish
 from gnn_trainer.errors import ArtifactError, DataError
+from gnn_trainer.evaluation.calibration import Calibration
 from gnn_trainer.evaluation.report import EvaluationReport
 from gnn_trainer.market.frame import MarketFrame
+from tests.artifact.conftest import NUM_BARS
+
+ONE = np.zeros(1)
 
 
 @pytest.fixture
@@ -58,6 +65,9 @@ def test_a_bundle_survives_the_way_through_its_files(bundle: Bundle) -> None:
     assert again.to_files() == files
     assert again.model.history == bundle.model.history
     assert again.model.class_threshold == bundle.model.class_threshold
+    assert again.calibration.temperature == bundle.calibration.temperature
+    assert again.fitted_until_ms == bundle.fitted_until_ms
+    np.testing.assert_array_equal(again.novelty.reference_MF, bundle.novelty.reference_MF)
     np.testing.assert_array_equal(again.model.scaler.mean_F, bundle.model.scaler.mean_F)
     assert again.model.scaler.mean_F.dtype == np.float32
 
@@ -86,8 +96,68 @@ def test_a_masked_symbol_is_named_and_has_no_scores(folder: Path, frame: MarketF
     table = load_model(str(folder)).predict(frame)
     masked = table.filter(pl.col("masked"))
     assert masked["symbol"].to_list() == ["EUSDT"]
-    for column in ("p_down", "p_flat", "p_up", "expected_return", "rank_score"):
+    for column in ("p_down", "p_flat", "p_up", "expected_return", "rank_score", "novelty"):
         assert masked[column].to_list() == [None]
+
+
+def test_probabilities_are_calibrated_and_ranks_untouched(
+    original: Predictor, frame: MarketFrame
+) -> None:
+    plain = replace(original, bundle=replace(original.bundle, calibration=Calibration()))
+    raw, calibrated = plain.predict(frame), original.predict(frame)
+    classes = ["p_down", "p_flat", "p_up"]
+    stated = raw.filter(~pl.col("masked")).select(classes).to_numpy()
+    expected = softmax(np.log(stated) / 1.7, axis=1)
+    found = calibrated.filter(~pl.col("masked")).select(classes).to_numpy()
+    np.testing.assert_allclose(found, expected, rtol=1e-5)
+    assert_frame_equal(calibrated.drop(classes), raw.drop(classes), check_exact=True)
+
+
+def test_novelty_tells_a_calm_market_from_one_gone_wild(folder: Path, frame: MarketFrame) -> None:
+    predictor = load_model(str(folder))
+    calm = predictor.predict(frame.bars(0, 190))
+    assert calm["market_novelty"].n_unique() == 1
+    assert calm["novelty"].is_between(0.0, 1.0).all()
+    volume_TN = frame.volume_TN[:190] * np.exp(3.0 * (np.arange(190) == 189))[:, None]
+    high_TN = frame.high_TN[:190].copy()
+    high_TN[-1] *= 1.5
+    wild = replace(frame.bars(0, 190), volume_TN=volume_TN, high_TN=high_TN)
+    assert predictor.predict(wild)["market_novelty"][0] > calm["market_novelty"][0]
+    assert predictor.predict(wild)["market_novelty"][0] > 0.95
+
+
+def test_a_market_without_a_usable_symbol_has_no_novelty(folder: Path, frame: MarketFrame) -> None:
+    masked = replace(frame, valid_TN=frame.valid_TN & (np.arange(NUM_BARS) < 199)[:, None])
+    table = load_model(str(folder)).predict(masked)
+    assert table["masked"].all()
+    assert table["market_novelty"].to_list() == [None] * frame.num_symbols
+
+
+@pytest.mark.parametrize(
+    "arrays",
+    [
+        {},
+        {"reference": np.zeros((3, 1), np.float32)},
+        {"reference": np.zeros(3, np.float32), "row_distance": ONE, "bar_distance": ONE},
+    ],
+)
+def test_a_novelty_index_of_another_shape_is_refused(
+    folder: Path, arrays: dict[str, np.ndarray]
+) -> None:
+    (folder / "novelty.safetensors").write_bytes(save(arrays))
+    relist(folder, "novelty.safetensors")
+    with pytest.raises(ArtifactError, match="reference rows of"):
+        load_model(str(folder))
+
+
+@pytest.mark.parametrize("temperature", [0.0, -1.0, "NaN"])
+def test_a_temperature_that_is_none_is_refused(folder: Path, temperature: object) -> None:
+    config = json.loads((folder / "config.json").read_bytes())
+    config["calibration"]["temperature"] = temperature
+    (folder / "config.json").write_text(json.dumps(config))
+    relist(folder, "config.json")
+    with pytest.raises(ArtifactError, match="temperature"):
+        load_model(str(folder))
 
 
 def test_the_newest_bar_is_the_last_of_the_frame_given(folder: Path, frame: MarketFrame) -> None:
@@ -120,7 +190,15 @@ def test_every_way_to_name_a_version_finds_it(
 
 
 @pytest.mark.parametrize(
-    "name", ["model.safetensors", "config.json", "metrics.json", "model_card.md", "report.html"]
+    "name",
+    [
+        "model.safetensors",
+        "novelty.safetensors",
+        "config.json",
+        "metrics.json",
+        "model_card.md",
+        "report.html",
+    ],
 )
 def test_a_file_with_one_bit_changed_is_refused(folder: Path, name: str) -> None:
     data = bytearray((folder / name).read_bytes())
@@ -166,17 +244,17 @@ def relist(folder: Path, name: str) -> None:
     (folder / MANIFEST).write_text(json.dumps(manifest))
 
 
-@pytest.mark.parametrize("version", [2, 0, "1", None])
+@pytest.mark.parametrize("version", [1, 3, "2", None])
 def test_an_unknown_format_is_refused(folder: Path, version: object) -> None:
     edit(folder / MANIFEST, format=version)
-    with pytest.raises(ArtifactError, match="expected format 1"):
+    with pytest.raises(ArtifactError, match="expected format 2"):
         load_model(str(folder))
 
 
 def test_an_unknown_config_format_is_refused(folder: Path) -> None:
-    edit(folder / "config.json", format=2)
+    edit(folder / "config.json", format=3)
     relist(folder, "config.json")
-    with pytest.raises(ArtifactError, match="format 1"):
+    with pytest.raises(ArtifactError, match="format 2"):
         load_model(str(folder))
 
 

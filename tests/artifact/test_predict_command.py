@@ -70,6 +70,7 @@ def test_the_latest_version_scores_every_symbol_of_the_market(
     assert published.version in printed
     assert all(symbol in printed for symbol in symbols)
     assert "left out: GONEUSDT" in printed
+    assert "novelty of the market: " in printed
 
 
 def test_a_second_prediction_is_the_same(environ: dict[str, str], published: Published) -> None:

@@ -12,9 +12,19 @@ from gnn_trainer.artifact.bundle import Bundle
 from gnn_trainer.artifact.manifest import MANIFEST, FileRecord
 from gnn_trainer.artifact.publish import Provenance, Published, publish
 from gnn_trainer.errors import ServiceError
+from gnn_trainer.evaluation.exhibits import Exhibits, Importance
+from gnn_trainer.evaluation.intervals import Interval
 from gnn_trainer.evaluation.report import EvaluationReport
+from gnn_trainer.market.report import DataReport
 
-FILES = {"model.safetensors", "config.json", "metrics.json", "model_card.md", "report.html"}
+FILES = {
+    "model.safetensors",
+    "novelty.safetensors",
+    "config.json",
+    "metrics.json",
+    "model_card.md",
+    "report.html",
+}
 
 
 @pytest.fixture
@@ -38,6 +48,21 @@ def test_a_version_has_the_files_of_the_contract_and_nothing_else(
 ) -> None:
     names = {key.removeprefix(f"m/{published.version}/") for key in store.keys("m/2")}
     assert names == {*FILES, MANIFEST}
+
+
+def test_tables_are_published_and_hashed_like_everything_else(
+    store: FolderStore,
+    bundle: Bundle,
+    refused_report: EvaluationReport,
+    provenance: Provenance,
+) -> None:
+    tables = {"predictions.parquet": b"rows"}
+    published = publish(
+        store, bundle, refused_report, model_name="m", provenance=provenance, tables=tables
+    )
+    manifest = json.loads(store.read(f"{published.prefix}/{MANIFEST}"))
+    assert manifest["files"]["predictions.parquet"] == FileRecord.of(b"rows").model_dump()
+    assert store.read(f"{published.prefix}/predictions.parquet") == b"rows"
 
 
 def test_the_version_says_when_and_what(published: Published) -> None:
@@ -163,8 +188,35 @@ def test_the_card_shows_model_and_baselines_and_the_verdict(
     assert "challenger; a <reason>" in card
 
 
+def test_what_the_page_shows_beyond_the_metrics_is_published_as_well(
+    store: FolderStore,
+    bundle: Bundle,
+    refused_report: EvaluationReport,
+    provenance: Provenance,
+) -> None:
+    data = DataReport("simulated-usdm", "1h", 0, 1, 200, market_holes=(), symbols=())
+    lost = Importance("ret_1", Interval(0.02, 0.01, float("nan")))
+    published = publish(
+        store,
+        bundle,
+        refused_report,
+        model_name="m",
+        provenance=replace(provenance, data_report=data),
+        exhibits=Exhibits((), None, None, importance=(lost,), portrait=None),
+    )
+    manifest = json.loads(store.read(f"{published.prefix}/{MANIFEST}"))
+    assert {"exhibits.json", "data_report.json"} <= set(manifest["files"])
+    exhibits = json.loads(store.read(f"{published.prefix}/exhibits.json"))
+    assert exhibits["importance"][0]["lost"] == {"mean": 0.02, "low": 0.01, "high": None}
+    assert json.loads(store.read(f"{published.prefix}/data_report.json"))["num_bars"] == 200
+    page = store.read(f"{published.prefix}/report.html").decode()
+    assert "ret_1" in page
+    assert "200 bars of 1h" in page
+
+
 def test_the_report_is_one_page_with_text_escaped(store: FolderStore, published: Published) -> None:
     page = store.read(f"{published.prefix}/report.html").decode()
     assert "a &lt;reason&gt;" in page
     assert "<td>gnn</td>" in page
-    assert "http" not in page
+    assert "://" not in page
+    assert "<svg" in page

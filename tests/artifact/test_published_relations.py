@@ -19,7 +19,7 @@ from gnn_trainer.evaluation.report import EvaluationReport
 from gnn_trainer.graph.relation_documents import read_relations
 from gnn_trainer.graph.relations import STATIC, Relations
 from gnn_trainer.market.frame import MarketFrame
-from gnn_trainer.model.network import MarketGNN
+from gnn_trainer.model.ensemble import Ensemble
 
 
 def relations_in(frame: MarketFrame, *documents: object) -> Relations:
@@ -45,12 +45,12 @@ def related(bundle: Bundle, frame: MarketFrame) -> Bundle:
     edge_names = (*bundle.model.edge_names, *relations.names)
     with torch.random.fork_rng():
         torch.manual_seed(2)
-        network = MarketGNN(
+        network = Ensemble(
             bundle.model.model_config,
             num_features=len(bundle.model.feature_names),
             num_edge_attrs=len(edge_names),
         )
-        torch.nn.init.normal_(network.spillover.output.weight)  # type: ignore[union-attr]
+        torch.nn.init.normal_(network.members[0].plain.weight)
     model = replace(bundle.model, network=network, edge_names=edge_names)
     return replace(bundle, model=model, relations=relations)
 

@@ -19,13 +19,11 @@ from prefect.settings import PREFECT_API_URL, PREFECT_LOGGING_TO_API_ENABLED, te
 from gnn_trainer.config import TrainConfig
 from gnn_trainer.exchange.process import RunningExchange
 from tests.adapters.kafka_brokers import MockBroker
-from tests.flows.laboratory import SMALL
 from tests.flows.service import Service
 from tests.flows.subprocesses import DEADLINE_S, ROOT, TrainProcess
 
 POOL = "processes"
 DEPLOYMENT = "train/train"
-ENDLESS = SMALL | {"epochs": 100_000, "fit": {"patience": 100_000}}
 _POLL_S = 0.1
 
 

@@ -16,14 +16,13 @@ from gnn_trainer.exchange.config import GENEROUS_LIMITS, ExchangeConfig
 from gnn_trainer.exchange.process import start_exchange
 from tests.adapters.kafka_brokers import MockBroker
 from tests.deploy.process_pool import (
-    ENDLESS,
     ProcessPool,
     process_pool,
     run_of,
     wait_for_process,
     wait_for_state,
 )
-from tests.flows.laboratory import SMALL
+from tests.flows.laboratory import ENDLESS, SMALL
 from tests.flows.service import Service
 from tests.flows.subprocesses import TrainProcess, is_training
 from tests.flows.test_wire import assert_well_told

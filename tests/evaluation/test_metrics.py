@@ -1,55 +1,98 @@
-"""Metrics and their intervals."""
+"""Metrics against plain computations, and what must hold whatever the numbers."""
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.stats import spearmanr
 
 from gnn_trainer.evaluation.metrics import (
-    Outcomes,
-    block_length,
-    bootstrap_mean,
     filled_rank_ic,
-    judge,
+    net_of_styles,
+    score_classes,
+    shares_TN,
+    style_basis,
+    surprise,
+    up_against_down,
 )
+from gnn_trainer.market.labels import DOWN, FLAT, UP
 
 
-def outcomes(ret_TN: np.ndarray) -> Outcomes:
-    classes = np.digitize(ret_TN, (-0.4, 0.4)).astype(np.int8)
-    known = np.ones(ret_TN.shape, dtype=np.bool_)
-    return Outcomes(ret_TN, ret_TN, ret_TN, classes, known, horizon=1)
+def market(seed: int, num_bars: int = 30, num_symbols: int = 9) -> tuple[np.ndarray, ...]:
+    """Scores, outcomes and gaps."""
+    rng = np.random.default_rng(seed)
+    score_TN, outcome_TN = rng.standard_normal((2, num_bars, num_symbols))
+    return np.round(score_TN, 1), outcome_TN, rng.random((num_bars, num_symbols)) < 0.8
 
 
-def test_a_perfect_prediction_scores_one_everywhere() -> None:
-    truth = outcomes(np.random.default_rng(0).standard_normal((50, 8)))
-    metrics = judge(truth.ret_TN, truth.class_TN, truth, seed=0)
-    assert metrics.rank_ic.mean == pytest.approx(1.0)
-    figures = (metrics.ic, metrics.accuracy, metrics.macro_f1, metrics.mcc)
-    assert figures == pytest.approx((1.0,) * 4)
+def test_rank_ic_is_scipys_spearman_by_bar() -> None:
+    score_TN, outcome_TN, known_TN = market(0)
+    expected = [
+        spearmanr(score[known], outcome[known]).statistic
+        for score, outcome, known in zip(score_TN, outcome_TN, known_TN, strict=True)
+        if known.sum() >= 5
+    ]
+    np.testing.assert_allclose(filled_rank_ic(score_TN, outcome_TN, known_TN), expected)
 
 
 def test_no_opinion_scores_zero_on_the_same_bars() -> None:
-    truth = outcomes(np.random.default_rng(0).standard_normal((50, 8)))
-    metrics = judge(np.zeros((50, 8)), np.ones((50, 8), np.int8), truth, seed=0)
-    assert (metrics.rank_ic.mean, metrics.rank_ic.low, metrics.mcc) == (0.0, 0.0, 0.0)
-    assert len(filled_rank_ic(np.zeros((50, 8)), truth.ret_TN, truth.known_TN)) == 50
+    _, outcome_TN, known_TN = market(1)
+    blank = filled_rank_ic(np.zeros_like(outcome_TN), outcome_TN, known_TN)
+    assert len(blank) == len(filled_rank_ic(outcome_TN, outcome_TN, known_TN))
+    assert not blank.any()
 
 
-def test_the_interval_covers_the_true_mean_about_as_often_as_it_says() -> None:
-    rng = np.random.default_rng(0)
-    intervals = [bootstrap_mean(rng.standard_normal(200), block=4, seed=s) for s in range(200)]
-    covered = np.mean([interval.low <= 0.0 <= interval.high for interval in intervals])
-    assert 0.88 <= covered <= 0.99
+@settings(max_examples=30, deadline=None)
+@given(st.integers(0, 10_000))
+def test_shares_add_up_to_the_rank_ic(seed: int) -> None:
+    score_TN, outcome_TN, known_TN = market(seed)
+    enough_T = known_TN.sum(axis=1) >= 5
+    mean_T = shares_TN(score_TN, outcome_TN, known_TN).sum(axis=1) / known_TN.sum(axis=1)
+    np.testing.assert_allclose(
+        mean_T[enough_T], filled_rank_ic(score_TN, outcome_TN, known_TN), atol=1e-12
+    )
 
 
-def test_blocks_widen_the_interval_of_a_series_that_lingers() -> None:
-    lingering = np.repeat(np.random.default_rng(0).standard_normal(50), 10)
-    single, blocked = (bootstrap_mean(lingering, block=b, seed=0) for b in (1, 20))
-    assert blocked.high - blocked.low > 2.0 * (single.high - single.low)
+@settings(max_examples=30, deadline=None)
+@given(st.integers(0, 10_000))
+def test_what_is_left_is_blind_to_the_styles(seed: int) -> None:
+    score_TN, style_TN, known_TN = market(seed)
+    basis_TNK = style_basis(np.stack((style_TN, style_TN**3), axis=-1), known_TN)
+    left_TN = net_of_styles(score_TN + style_TN, basis_TNK, known_TN)
+    assert not left_TN[~known_TN].any()
+    for left, style, known in zip(left_TN, style_TN, known_TN, strict=True):
+        ranks = np.argsort(np.argsort(style[known]))
+        assert left[known] @ (ranks - ranks.mean()) == pytest.approx(0.0, abs=1e-8)
 
 
-def test_blocks_span_two_horizons_at_least() -> None:
-    assert block_length(1000, horizon=12) == 24
-    assert block_length(1000, horizon=1) == 10
+def test_a_pure_style_has_nothing_left() -> None:
+    _, style_TN, known_TN = market(2)
+    basis_TNK = style_basis(np.stack((style_TN, -(style_TN**3)), axis=-1), known_TN)
+    assert not net_of_styles(np.exp(style_TN), basis_TNK, known_TN).any()
 
 
-def test_no_bars_have_no_mean() -> None:
-    assert np.isnan(bootstrap_mean(np.array([]), block=3, seed=0).mean)
+def test_a_style_that_never_varies_takes_nothing_away() -> None:
+    score_TN, _, known_TN = market(3)
+    basis_TNK = style_basis(np.zeros((*score_TN.shape, 1)), known_TN)
+    left_TN = net_of_styles(score_TN, basis_TNK, known_TN)
+    np.testing.assert_allclose(
+        filled_rank_ic(left_TN, score_TN, known_TN), 1.0, err_msg="the order is kept"
+    )
+
+
+def test_perfect_classes_score_one() -> None:
+    truth = np.array([DOWN, FLAT, UP, UP], np.int8)
+    skill = score_classes(truth, truth)
+    assert (skill.accuracy, skill.macro_f1, skill.mcc) == (1.0, 1.0, 1.0)
+
+
+def test_up_against_down_ignores_flat_and_needs_both() -> None:
+    truth = np.array([DOWN, FLAT, UP], np.int8)
+    assert up_against_down(truth, np.array([0.1, 9.0, 0.2])) == 1.0
+    assert up_against_down(truth[1:], np.array([9.0, 0.2])) is None
+
+
+def test_surprise_of_base_rates_is_their_entropy_and_certainty_costs_no_infinity() -> None:
+    truth = np.array([DOWN, FLAT, UP], np.int8)
+    assert surprise(truth, np.full((3, 3), 1 / 3)) == pytest.approx(np.log(3.0))
+    assert np.isfinite(surprise(truth, np.eye(3)[[1, 2, 0]]))

@@ -16,7 +16,7 @@ from flows.train import train
 from gnn_trainer.config import TrainConfig
 from gnn_trainer.exchange.process import RunningExchange
 
-SMALL = {
+SMALL: dict[str, Any] = {
     "symbols": "top:5",
     "time_range": "16d",
     "epochs": 2,
@@ -26,7 +26,10 @@ SMALL = {
     "split": {"embargo_bars": 2},
     "graph": {"warmup_bars": 40, "half_life_bars": 100, "neighbours": 2},
     "model": {"hidden": 8, "heads": 2, "graph_layers": 1, "temporal_layers": 2},
+    "fit": {"members": 1},
+    "evaluation": {"placebos": ""},
 }
+ENDLESS = SMALL | {"epochs": 100_000, "fit": {"members": 1, "patience": 100_000}}
 _STAGE = re.compile(r"^ (\w+) +(Completed|Cached) ", re.MULTILINE)
 
 

@@ -18,7 +18,7 @@ from confluent_kafka import Consumer, TopicPartition
 from tests.adapters.kafka_brokers import PARTITIONS, MockBroker
 
 ROOT = Path(__file__).resolve().parents[2]
-DEADLINE_S = 60.0
+DEADLINE_S = 240.0
 EVENTS = "queue-events"
 Event = dict[str, Any]
 

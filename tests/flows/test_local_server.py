@@ -12,7 +12,7 @@ import pytest
 from flows.local_server import LocalServer
 from gnn_trainer.errors import ServiceError
 
-WAIT_S = 60.0
+WAIT_S = 240.0
 PARENT = """
 import sys
 from pathlib import Path

@@ -13,6 +13,7 @@ FROM_RELATIONS_ON = {
     "load_relations",
     "assemble_graph",
     "train_model",
+    "audit",
     "evaluate_model",
     "upload_model",
     "write_back_graph",

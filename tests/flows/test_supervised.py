@@ -12,12 +12,10 @@ from prefect.states import Cancelling, Pending
 
 from flows.train import train
 from gnn_trainer.config import TrainConfig
-from tests.flows.laboratory import SMALL
+from tests.flows.laboratory import ENDLESS
 from tests.flows.service import Service
 from tests.flows.subprocesses import ROOT, TrainProcess, is_training
 from tests.flows.test_wire import assert_well_told
-
-ENDLESS = SMALL | {"epochs": 100_000, "fit": {"patience": 100_000}}
 
 
 def new_run() -> UUID:

@@ -103,3 +103,12 @@ def test_rules_are_named_once_and_cover_every_lag() -> None:
     names = [rule.name for rule in edge_rules(Signals(series, series, series), GraphConfig())]
     assert len(set(names)) == len(names)
     assert {"lead_1", "lead_2", "lead_3", "comovement"} <= set(names)
+
+
+def test_only_what_says_something_of_direction_makes_a_leader() -> None:
+    series = np.zeros((5, 2))
+    rules = {rule.name: rule for rule in edge_rules(Signals(series, series, series), GraphConfig())}
+    strength = np.array([[0.3, -0.2]])
+    assert rules["comovement"].merit(strength).tolist() == [[0.3, 0.0]]  # opposites are no peers
+    assert rules["lead_2"].merit(strength).tolist() == [[0.3, 0.2]]
+    assert rules["volume_comovement"].merit(strength).tolist() == [[0.0, 0.0]]

@@ -9,7 +9,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from gnn_trainer.errors import DataError
-from gnn_trainer.market.splits import Split, SplitConfig, chronological_split
+from gnn_trainer.market.splits import Split, SplitConfig, chronological_split, walk_forward
 
 HOUR_MS = 3_600_000
 
@@ -103,3 +103,52 @@ def test_a_horizon_longer_than_the_history_is_refused(num_bars: int) -> None:
 def test_shares_must_leave_a_test_span() -> None:
     with pytest.raises(ValueError, match=r"train 0\.8 \+ validation 0\.2 leave nothing"):
         SplitConfig(train=0.8)
+
+
+@given(splits(), st.integers(1, 4), st.sampled_from(["expanding", "rolling"]))
+def test_every_fold_is_purged_and_tests_what_no_other_does(
+    drawn: tuple[np.ndarray, np.ndarray, SplitConfig, Split], folds: int, window: str
+) -> None:
+    open_time_T, end_time_T, config, single = drawn
+    config = config.model_copy(update={"folds": folds, "window": window})
+    try:
+        walked = walk_forward(open_time_T, end_time_T, config)
+    except DataError:
+        assume(False)
+    assert len(walked) == folds
+    for split in walked:
+        spans = (split.train_T, split.validation_T, split.test_T)
+        for earlier_T, later_T in pairwise(spans):
+            embargo_starts = open_time_T[later_T].min() - config.embargo_bars * HOUR_MS
+            assert end_time_T[earlier_T].max() < embargo_starts
+    np.testing.assert_array_equal(walked[-1].test_T, single.test_T)
+    np.testing.assert_array_equal(walked[-1].validation_T, single.validation_T)
+    tested = np.concatenate([np.flatnonzero(split.test_T) for split in walked])
+    np.testing.assert_array_equal(tested, np.arange(tested[0], tested[-1] + 1))
+
+
+def test_training_spans_expand_or_roll() -> None:
+    config = SplitConfig(folds=3, embargo_bars=0)
+    lengths = {
+        window: [
+            int(split.train_T.sum())
+            for split in walk_forward(
+                *times(1002, horizon=1), config.model_copy(update={"window": window})
+            )
+        ]
+        for window in ("expanding", "rolling")
+    }
+    assert lengths["expanding"] == pytest.approx([200, 400, 600], abs=3)
+    assert lengths["rolling"] == pytest.approx([200, 200, 200], abs=3)
+
+
+def test_one_expanding_fold_is_the_single_split() -> None:
+    config = SplitConfig(folds=1)
+    (walked,) = walk_forward(*times(500, horizon=3), config)
+    single = chronological_split(*times(500, horizon=3), config)
+    np.testing.assert_array_equal(walked.train_T, single.train_T)
+
+
+def test_more_folds_than_there_is_history_for_are_refused() -> None:
+    with pytest.raises(DataError, match="walk fewer folds"):
+        walk_forward(*times(1000, horizon=1), SplitConfig(folds=5))

@@ -5,8 +5,14 @@ import torch
 from torch_geometric.data import Batch, Data
 
 from gnn_trainer.model.config import ModelConfig
+from gnn_trainer.model.layers import PeerMean
 from gnn_trainer.model.network import GatedGraphLayer, MarketGNN
-from gnn_trainer.model.reference import LeaderAttentionConv, SpilloverConv, forward_snapshot
+from gnn_trainer.model.reference import (
+    LeaderAttentionConv,
+    PeerMeanConv,
+    SpilloverConv,
+    forward_snapshot,
+)
 
 Inputs = tuple[torch.Tensor, torch.Tensor, torch.Tensor]
 BARS, SYMBOLS, NEIGHBOURS, FEATURES, ATTRS = 4, 7, 3, 5, 6
@@ -67,12 +73,17 @@ def test_layers_match_on_a_batch_of_snapshots(network: MarketGNN, inputs: Inputs
     graph_layer = network.graph_layers[0]
     assert isinstance(graph_layer, GatedGraphLayer)
     assert network.spillover is not None
+    assert network.peer_mean is not None
     layer = graph_layer.attention
     slow = LeaderAttentionConv(layer)(batch.x, batch.edge_index, batch.edge_attr)
     torch.testing.assert_close(layer(h, leader, attr).flatten(0, 1), slow, rtol=1e-5, atol=1e-5)
     spilled = SpilloverConv(network.spillover)(x.flatten(0, 1), batch.edge_index, batch.edge_attr)
     torch.testing.assert_close(
         network.spillover(x, leader, attr).flatten(0, 1), spilled, rtol=1e-5, atol=1e-5
+    )
+    meant = PeerMeanConv(network.peer_mean)(x.flatten(0, 1), batch.edge_index, batch.edge_attr)
+    torch.testing.assert_close(
+        network.peer_mean(x, leader, attr).flatten(0, 1), meant, rtol=1e-5, atol=1e-5
     )
 
 
@@ -132,11 +143,24 @@ def test_without_graph_edges_change_nothing(inputs: Inputs) -> None:
     assert torch.equal(plain(x, leader, attr).rank_CN, plain(x, silent, attr * 0).rank_CN)
 
 
-def test_an_untrained_network_hears_almost_nothing_of_its_leaders() -> None:
+def test_an_untrained_network_says_what_its_plain_layer_says() -> None:
     network = MarketGNN(ModelConfig(), num_features=FEATURES, num_edge_attrs=ATTRS).eval()
+    torch.nn.init.normal_(network.plain.weight)
     x = torch.randn(network.history_bars + 1, SYMBOLS, FEATURES)
     leader = torch.arange(SYMBOLS).roll(1).view(1, SYMBOLS, 1)
-    attr = torch.ones(1, SYMBOLS, 1, ATTRS)
-    alone = network(x, torch.full_like(leader, -1), attr * 0).rank_CN
-    together = network(x, leader, attr).rank_CN
-    assert (together - alone).std() < 0.25 * alone.std()
+    attr = torch.randn(1, SYMBOLS, 1, ATTRS)
+    plain = network.plain(network.plain_view(x[-1:], leader, attr))
+    torch.testing.assert_close(network(x, leader, attr).rank_CN, plain[..., 0])
+
+
+def test_peers_are_averaged_by_the_attribute_that_says_how_alike_they_move() -> None:
+    peer_mean = PeerMean(num_edge_attrs=2)
+    peer_mean.weigh_by(1)
+    x = torch.tensor([[[1.0], [10.0], [100.0], [1000.0]]])
+    leader = torch.tensor([[[1, 2, 3], [0, 2, -1], [-1, -1, -1], [0, 1, 2]]])
+    attr = torch.zeros(1, 4, 3, 2)
+    attr[0, 0, :, 1] = torch.tensor([3.0, 1.0, -5.0])  # an opposite is no peer
+    attr[0, 1, 0, 1] = 2.0
+    attr[0, 3, :, 0] = 1.0
+    expected = torch.tensor([[[32.5], [1.0], [0.0], [0.0]]])
+    torch.testing.assert_close(peer_mean(x, leader, attr), expected)

@@ -84,7 +84,7 @@ def test_the_planted_lead_is_learned_and_only_the_graph_can_know_it(
     model = fit(market.graph, market.split, plan, on_progress=ignore)
     plain = fit(market.graph, market.split, without_graph(plan), on_progress=ignore)
     assert skill_on_test_span(model, market) > 0.7 * oracle
-    assert skill_on_test_span(plain, market) < 0.2 * oracle
+    assert skill_on_test_span(plain, market) < 0.3 * oracle
 
 
 def test_scaler_and_threshold_see_the_training_span_only(market: PlantedMarket) -> None:

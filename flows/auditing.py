@@ -1,0 +1,92 @@
+"""What a run hands to the leak audit, and what people see of its findings."""
+
+import logging
+from typing import TYPE_CHECKING
+
+from prefect.artifacts import create_table_artifact
+
+from flows.models import bundle_of, fit_plan, relations_of, split_of
+from flows.references import Audit, Features, Graph, Model
+from flows.run import Run
+from gnn_trainer.features.frame import FeatureFrame
+from gnn_trainer.graph.sequence import GraphSequence
+from gnn_trainer.market.frame import MarketFrame
+from gnn_trainer.market.splits import Split
+
+if TYPE_CHECKING:
+    from gnn_trainer.evaluation.audit import Subject
+    from gnn_trainer.evaluation.audit_report import AuditReport
+
+
+logger = logging.getLogger("gnn_trainer.auditing")
+
+
+def find_leaks(run: Run, subject: "Subject") -> Audit:
+    """Audit a model, show what was found, and keep it.
+
+    Raises:
+        LeakFound: something knew what nobody could know at the time.
+    """
+    from gnn_trainer.evaluation import audit as audit_room
+
+    report = audit_room.audit(subject, on_progress=run.on_progress, should_stop=run.should_stop)
+    show_audit(run.config.model_name, report)
+    for suspicion in report.suspicions:
+        logger.warning("suspicious: %s", suspicion)
+    report.require_passed()
+    return Audit(audit=run.datasets.put(report, rows=len(report.checks)))
+
+
+def subject_of(
+    run: Run, features: Features, graph: Graph, model: Model, split: Split | None = None
+) -> "Subject":
+    """Everything the run made until its model, and the stored rows it was made of.
+
+    `split` is what the model was fitted on, where that is not the split of a single training.
+    """
+    from gnn_trainer.evaluation.audit import Subject
+    from gnn_trainer.evaluation.audit_bars import Origin
+    from gnn_trainer.evaluation.audit_model import Fitted
+
+    plan, config = run.plan, run.config
+    sequence, bundle = run.datasets.get(graph.graph, GraphSequence), bundle_of(run, model)
+    return Subject(
+        origin=Origin(
+            history=run.history,
+            source=plan.source,
+            interval=plan.interval,
+            symbols=plan.symbols,
+            start_ms=plan.start_ms,
+            end_ms=plan.end_ms,
+            listings=plan.listings,
+            closed_ms=plan.closed_ms,
+        ),
+        frame=run.datasets.get(features.frame, MarketFrame),
+        features=run.datasets.get(features.features, FeatureFrame),
+        feature_config=config.features,
+        graph=sequence,
+        graph_config=config.graph,
+        relations=relations_of(run.datasets, graph.relations),
+        split=split or split_of(run, sequence),
+        embargo_bars=config.split.embargo_bars,
+        plan=fit_plan(run.config),
+        fitted=Fitted(bundle.model, bundle.calibration, bundle.novelty),
+    )
+
+
+def show_audit(model_name: str, report: "AuditReport") -> None:
+    """Every check and what it found."""
+    create_table_artifact(
+        key="leak-audit",
+        table=[
+            {
+                "step": check.step,
+                "test": check.test,
+                "compared": check.compared,
+                "found": "; ".join(check.breaches) or "nothing",
+            }
+            for check in report.checks
+        ],
+        description=f"{model_name}: {'no leak' if report.passed else 'LEAKS FOUND'}; suspicious: "
+        + ("; ".join(report.suspicions) or "nothing"),
+    )

@@ -17,6 +17,7 @@ from gnn_trainer.exchange.replay import ReplayedMarket
 from gnn_trainer.exchange.server import RequestLog, make_application
 
 _STOP_WITHIN_S = 10.0
+_LET_IN_S = 0.01
 
 
 class RunningExchange:
@@ -102,6 +103,9 @@ class RunningExchange:
             self._port = runner.addresses[0][1]
             self._started.set()
             await self._stop.wait()
+            await site.stop()
+            # Who was just being let in is known to the server, which hangs up, a few steps later.
+            await asyncio.sleep(_LET_IN_S)
         except OSError as exc:
             self._failure = exc
         finally:

@@ -45,10 +45,7 @@ class Gateway:
         self._now_ms = clock.now_ms
         self._limits = limits
         self._venue = Venue(truth, clock.now_ms, limits)
-        self._ledgers: dict[MarketName, RequestLedger] = {
-            "spot": RequestLedger.of(limits.spot_weight, limits.funding_requests),
-            "usdm": RequestLedger.of(limits.usdm_weight, limits.funding_requests),
-        }
+        self.forget_usage()
 
     def answer(self, path: str, values: Mapping[str, str]) -> Answer:
         """What Binance answers to a GET request that meets no fault."""
@@ -66,6 +63,14 @@ class Gateway:
         if market == "spot":
             weights["X-MBX-USED-WEIGHT"] = used
         return replace(answer, headers={**answer.headers, **weights})
+
+    def forget_usage(self) -> None:
+        """Count requests anew: while the clock stands still, no minute ends by itself."""
+        limits = self._limits
+        self._ledgers: dict[MarketName, RequestLedger] = {
+            "spot": RequestLedger.of(limits.spot_weight, limits.funding_requests),
+            "usdm": RequestLedger.of(limits.usdm_weight, limits.funding_requests),
+        }
 
     def faulty_answer(self, kind: FaultKind, path: str, values: Mapping[str, str]) -> Answer:
         """The answer with a fault in it; faults of the connection itself are the server's."""

@@ -33,9 +33,8 @@ class RunningExchange:
         self.clock = ServerClock(truth.now_ms, ticking=config.ticking)
         self.faults = FaultPlan()
         self.requests = RequestLog()
-        self._application = make_application(
-            Gateway(truth, self.clock, config.limits), self.faults, self.requests
-        )
+        self._gateway = Gateway(truth, self.clock, config.limits)
+        self._application = make_application(self._gateway, self.faults, self.requests)
         self._host, self._port = config.host, config.port
         self._loop: asyncio.AbstractEventLoop | None = None
         self._stop = asyncio.Event()
@@ -56,6 +55,10 @@ class RunningExchange:
     @property
     def now_ms(self) -> int:
         return self.clock.now_ms()
+
+    def forget_usage(self) -> None:
+        """Count requests against the limits anew, as after minutes of silence."""
+        self._gateway.forget_usage()
 
     def start(self) -> Self:
         """Serve.

@@ -62,6 +62,7 @@ def laboratory(first: tuple[Laboratory, Outcome]) -> Iterator[Laboratory]:
     """The workspace as the first run left it, at the same path, and a healthy exchange."""
     laboratory, _ = first
     laboratory.restore()
+    laboratory.exchange.forget_usage()
     began_ms = laboratory.exchange.now_ms
     yield laboratory
     laboratory.exchange.faults.clear()
@@ -81,5 +82,6 @@ def service(
     tmp_path: Path,
 ) -> Iterator[Service]:
     """Runs as a queue manager starts them, each test with a queue_id of its own."""
+    exchange.forget_usage()
     yield Service(broker, api_url, exchange, tmp_path, f"q-{uuid4().hex[:8]}")
     exchange.faults.clear()

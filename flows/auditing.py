@@ -21,6 +21,19 @@ if TYPE_CHECKING:
 logger = logging.getLogger("gnn_trainer.auditing")
 
 
+def audit_terms(run: Run) -> tuple[object, ...]:
+    """What the findings depend on besides the products that are audited; part of cache keys."""
+    plan, config = run.plan, run.config
+    return (
+        plan.bars,
+        plan.listings,
+        min(plan.closed_ms, plan.end_ms),
+        config.features,
+        config.graph,
+        run.training_terms,
+    )
+
+
 def find_leaks(run: Run, subject: "Subject") -> Audit:
     """Audit a model, show what was found, and keep it.
 

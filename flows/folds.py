@@ -20,7 +20,7 @@ from flows.models import bundle_around, fit_plan, relations_of
 from flows.parcels import Parcels, store_of
 from flows.progress import LogLines
 from flows.references import Graph, Model
-from flows.run import Reference, Run
+from flows.run import Reference, Run, training_terms
 from flows.session import open_now
 from flows.watch import CANCELLED, following
 from gnn_trainer.adapters.datasets import DatasetRef, DatasetStore
@@ -80,13 +80,7 @@ class FoldOrder(BaseModel):
         return (
             self.refs,
             self.fold,
-            config.split,
-            config.model,
-            config.fit,
-            config.labels,
-            config.epochs,
-            config.learning_rate,
-            config.seed,
+            *training_terms(config),
             config.features,
             config.graph,
             config.interval,

@@ -64,6 +64,19 @@ P = ParamSpec("P")
 R = TypeVar("R", bound=Reference)
 
 
+def training_terms(config: TrainConfig) -> tuple[object, ...]:
+    """What a training is asked for, besides its data."""
+    return (
+        config.split,
+        config.model,
+        config.fit,
+        config.labels,
+        config.epochs,
+        config.learning_rate,
+        config.seed,
+    )
+
+
 class Run:
     """Handed to every task; holds connections, so it is never part of a cache key or a result."""
 
@@ -97,16 +110,7 @@ class Run:
     @property
     def training_terms(self) -> tuple[object, ...]:
         """What a model depends on besides its graph and the code; part of cache keys."""
-        config = self.config
-        return (
-            config.split,
-            config.model,
-            config.fit,
-            config.labels,
-            config.epochs,
-            config.learning_rate,
-            config.seed,
-        )
+        return training_terms(self.config)
 
     def whereabouts(self, published: "Published") -> dict[str, object]:
         """Where a version is, as events tell it: never an address, never a path of this machine."""

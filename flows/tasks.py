@@ -10,7 +10,7 @@ from uuid import uuid4
 
 from prefect.artifacts import create_markdown_artifact
 
-from flows.auditing import find_leaks, subject_of
+from flows.auditing import audit_terms, find_leaks, subject_of
 from flows.caching import (
     EVALUATION,
     FEATURES,
@@ -265,12 +265,7 @@ def train_model(run: Run, graph: Graph) -> Model:
         features,
         graph,
         model,
-        run.plan.bars,
-        run.plan.listings,
-        min(run.plan.closed_ms, run.plan.end_ms),
-        run.config.features,
-        run.config.graph,
-        run.training_terms,
+        audit_terms(run),
     ),
 )
 def audit(run: Run, features: Features, graph: Graph, model: Model) -> Audit:

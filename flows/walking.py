@@ -5,7 +5,7 @@ import logging
 from prefect.client.schemas.objects import State
 from prefect.futures import PrefectFuture
 
-from flows.auditing import find_leaks, subject_of
+from flows.auditing import audit_terms, find_leaks, subject_of
 from flows.caching import EVALUATION, PUBLISHING, cached_task, code_version
 from flows.delivering import StoppableStore, data_of
 from flows.folds import FoldAnswer, FoldOrder
@@ -155,12 +155,7 @@ def _ended(future: PrefectFuture[FoldAnswer]) -> State[FoldAnswer]:
         features,
         graph,
         folds,
-        run.plan.bars,
-        run.plan.listings,
-        min(run.plan.closed_ms, run.plan.end_ms),
-        run.config.features,
-        run.config.graph,
-        run.training_terms,
+        audit_terms(run),
     ),
 )
 def audit_folds(run: Run, features: Features, graph: Graph, folds: Folds) -> Audit:

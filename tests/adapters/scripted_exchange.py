@@ -133,6 +133,9 @@ class ScriptedExchange:
         self.url = f"http://{host}:{port}"
         self._ready.set()
         await self._over.wait()
+        await site.stop()
+        # Who was just being let in is known to the server, which hangs up, a few steps later.
+        await asyncio.sleep(0.01)
         await runner.cleanup()
 
     async def _handle(self, request: web.Request) -> web.StreamResponse:

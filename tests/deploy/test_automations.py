@@ -14,6 +14,8 @@ from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.client.schemas.actions import WorkPoolCreate
 from prefect.client.schemas.filters import DeploymentFilter, DeploymentFilterName
 from prefect.events import emit_event
+from prefect.events.clients import PrefectEventsClient
+from prefect.events.worker import EventsWorker
 from prefect.settings import PREFECT_API_URL, PREFECT_LOGGING_TO_API_ENABLED, temporary_settings
 
 from flows.automations import main
@@ -76,7 +78,10 @@ def client(tmp_path_factory: pytest.TempPathFactory, pager: Pager) -> Iterator[S
             url=f"http://127.0.0.1:{pager.server_address[1]}",
             json_data={"subject": "{{subject}}", "body": "{{body}}"},
         ).save("on-call")
+        # Prefect's own worker goes on sending to the first server that this process knew.
+        EventsWorker.set_client_override(PrefectEventsClient, api_url=api_url)
         yield client
+        EventsWorker.set_client_override(None)
 
 
 def create(name: str, *arguments: str) -> None:

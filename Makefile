@@ -7,7 +7,7 @@ DOCKER ?= docker
 VERSION = $(shell sed -n 's/__version__ = "\(.*\)"/\1/p' gnn_trainer/__init__.py)
 export PLATFORM_PASSWORD ?= only-on-this-machine
 
-.PHONY: help train test test-parts test-runs lint licences check bench image test-services clean
+.PHONY: help train test test-parts test-flows test-deploy lint licences check bench image test-services clean
 
 help:
 	@echo "make train   install into $(VENV), train and publish a model (ARGS='--epochs 5' adds flags)"
@@ -22,15 +22,19 @@ help:
 train: $(BIN)/.installed
 	$(BIN)/python flows/train.py $(ARGS)
 
-# Half of the time goes to waiting for processes of whole runs, so the two halves run side by side.
+# Tests of whole runs wait for processes most of the time, so two of the three parts run side by
+# side, the longest first.
 test: $(BIN)/.installed
-	$(MAKE) --jobs=2 --output-sync=target test-parts test-runs
+	$(MAKE) --jobs=2 --output-sync=target test-flows test-parts test-deploy
 
 test-parts: $(BIN)/.installed
 	$(BIN)/python -m pytest --ignore=tests/flows --ignore=tests/deploy $(ARGS)
 
-test-runs: $(BIN)/.installed
-	$(BIN)/python -m pytest tests/flows tests/deploy $(ARGS)
+test-flows: $(BIN)/.installed
+	$(BIN)/python -m pytest tests/flows $(ARGS)
+
+test-deploy: $(BIN)/.installed
+	$(BIN)/python -m pytest tests/deploy $(ARGS)
 
 lint: $(BIN)/.installed
 	$(BIN)/ruff format --check .

@@ -113,7 +113,7 @@ def test_a_browser_shows_it(page: str, tmp_path: Path) -> None:
         ],
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=180,
         check=True,
     )
     assert f'data-pictures="{len(PICTURES)}"' in done.stdout

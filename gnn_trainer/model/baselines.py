@@ -124,9 +124,9 @@ def ridge(samples: Samples, seed: int, pulse: Pulse) -> Iterator[Path]:
 def boosted_trees(samples: Samples, seed: int, pulse: Pulse) -> Iterator[Path]:
     """LightGBM; more and more rounds of two sizes of tree."""
     x, y = samples.training_rows
-    data = lightgbm.Dataset(x, y, params={**TREE_SETTINGS, "seed": seed})  # binned once for both
     for leaves in TREE_LEAVES:
         settings = {**TREE_SETTINGS, "num_leaves": leaves, "seed": seed}
+        data = lightgbm.Dataset(x, y, params=settings)
         yield _more_rounds(lightgbm.Booster(settings, data), pulse)
 
 

@@ -14,7 +14,7 @@ help:
 	@echo "make test    install into $(VENV), run the tests"
 	@echo "make check   formatting, lint, types, import rules, licences, tests"
 	@echo "make licences   the licence of every dependency; fails on one that is not allowed"
-	@echo "make bench   speed and skill at full size; takes a while"
+	@echo "make bench   speed of every part at small size, in one table; a quarter of an hour"
 	@echo "make image   build the container image gnn-trainer:$(VERSION) (ARGS='--build-arg ...')"
 	@echo "make test-services   start the services of compose.yaml, test against them"
 	@echo "make clean   remove $(VENV) (the workspace .gnn-trainer stays)"
@@ -48,8 +48,8 @@ licences: $(BIN)/.installed
 check: lint licences test
 
 bench: $(BIN)/.installed
-	$(BIN)/python -m benchmarks.quickstart
-	$(BIN)/python -m benchmarks.skill $(ARGS)
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[dev,bench]'
+	$(BIN)/python -m benchmarks
 
 image:
 	$(DOCKER) build --build-arg VERSION=$(VERSION) --build-arg COMMIT=$(shell git rev-parse HEAD) \

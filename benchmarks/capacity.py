@@ -1,27 +1,48 @@
-"""What a run with default settings needs, by symbols and bars: `python -m benchmarks.capacity`.
+"""What a run of 30 epochs needs by symbols and bars, stage by stage.
 
-Generated markets; fetching costs next to nothing, since the exchange is on the same machine.
+    python -m benchmarks.capacity [SYMBOLSxDAYS ...]
+
+Generated markets of 1h bars from an exchange in the same process that answers at once.
 """
+
+import sys
 
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.run_flow import run_flow
+from benchmarks.run_flow import Measured, run_flow
 
-SIZES = ((20, 90), (20, 180), (50, 90), (100, 90))  # symbols, days of 1h bars
+EPOCHS = 30
+SIZES = ("20x180", "100x180", "500x90")
+
+
+def run_of(symbols: int, days: int, epochs: int = EPOCHS) -> Measured:
+    """One run from nothing on a generated market of so many symbols."""
+    return run_flow(
+        f"--symbols=top:{symbols}",
+        f"--time-range={days}d",
+        f"--epochs={epochs}",
+        SIMULATED_SYMBOLS=str(symbols),
+    )
+
+
+def stages_of(measured: Measured) -> Table:
+    """Where time and memory of a run went."""
+    table = Table("stage", "", "wall s", "CPU s", "peak MB", box=None)
+    for stage in measured.stages:
+        costs = (stage.wall_s, stage.cpu_s, stage.peak_mb)
+        table.add_row(stage.name, stage.state, *(f"{cost:,.1f}" for cost in costs))
+    whole = (measured.wall_s, measured.cpu_s, measured.peak_mb)
+    table.add_row("whole run", "", *(f"{cost:,.1f}" for cost in whole))
+    return table
 
 
 def main() -> None:
-    table = Table("symbols", "bars", "wall s", "peak MB", box=None)
-    for symbols, days in SIZES:
-        found = run_flow(
-            f"--symbols=top:{symbols}",
-            f"--time-range={days}d",
-            SIMULATED_SYMBOLS=str(symbols),
-        )
-        bars = f"{24 * days:,}"
-        table.add_row(str(symbols), bars, f"{found.wall_s:.0f}", f"{found.peak_mb:.0f}")
-    Console().print(table)
+    for size in sys.argv[1:] or SIZES:
+        symbols, days = map(int, size.split("x"))
+        console = Console()
+        console.print(f"{symbols} symbols, {24 * days:,} bars, {EPOCHS} epochs")
+        console.print(stages_of(run_of(symbols, days)))
 
 
 if __name__ == "__main__":

@@ -207,7 +207,7 @@ def _serving(server: "LocalServer | None", stop: StopController) -> Iterator[Non
         yield
         return
     with server:
-        import torch_geometric  # noqa: F401  needed soon, and the server takes as long to start
+        import torch  # noqa: F401  needed soon, and the server takes longer to start
 
         server.wait_until_ready(stop)
         alone = {

@@ -150,11 +150,18 @@ def _market_source(
     should_stop: Callable[[], bool],
 ) -> "BinanceSource":
     from gnn_trainer.adapters.binance import BinanceSource
+    from gnn_trainer.adapters.weights import WeightGovernor
 
     if exchange is not None:
-        name = simulated_name(settings, config)
+        # Its weight limit comes with its list of symbols; that of funding no exchange tells.
+        limits = simulated_market(settings, config).limits
         return BinanceSource(
-            settings.market, exchange.url, name=name, policy=policy, should_stop=should_stop
+            settings.market,
+            exchange.url,
+            name=simulated_name(settings, config),
+            policy=policy,
+            governor=WeightGovernor(limits.usdm_weight, funding_limit=limits.funding_requests),
+            should_stop=should_stop,
         )
     return BinanceSource(
         settings.market,

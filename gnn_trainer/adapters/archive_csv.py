@@ -59,20 +59,21 @@ def _parse(
     time_column: str,
 ) -> pl.DataFrame:
     text = _only_csv(name, archive)
+    width = text.partition(b"\n")[0].count(b",") + 1
+    if width != len(columns):
+        raise DataError(
+            f"{name} has {width} columns; expected {len(columns)}: {', '.join(columns)}"
+        )
     try:
         table = pl.read_csv(
             io.BytesIO(text),
             has_header=False,
             skip_rows=0 if text[:1].isdigit() else 1,
-            infer_schema=False,
+            schema={column: schema.get(column, pl.String()) for column in columns},
+            columns=[place for place, column in enumerate(columns) if column in schema],
         )
-        if table.width != len(columns):
-            raise DataError(
-                f"{name} has {table.width} columns; expected {len(columns)}: {', '.join(columns)}"
-            )
-        table.columns = list(columns)
         return table.select(
-            pl.col(column).cast(dtype) if column in columns else pl.lit(None, dtype).alias(column)
+            pl.col(column) if column in columns else pl.lit(None, dtype).alias(column)
             for column, dtype in schema.items()
         ).with_columns(_in_milliseconds(time_column))
     except pl.exceptions.PolarsError as exc:

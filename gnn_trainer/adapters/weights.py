@@ -135,12 +135,18 @@ class RollingBudget:
 class WeightGovernor:
     """Admits calls to one exchange host; shared by every thread and loop of the process."""
 
-    def __init__(self, weight_limit: int, *, clock: Clock = time.monotonic) -> None:
+    def __init__(
+        self,
+        weight_limit: int,
+        *,
+        funding_limit: int = FUNDING_REQUESTS,
+        clock: Clock = time.monotonic,
+    ) -> None:
         self.knows_limits = False
         self._clock = clock
         self._lock = threading.Lock()
         self._weight = RollingBudget(weight_limit, MINUTE_S)
-        self._funding = RollingBudget(FUNDING_REQUESTS, FUNDING_WINDOW_S)
+        self._funding = RollingBudget(funding_limit, FUNDING_WINDOW_S)
         self._next_ticket = 0
         self._hold_until = 0.0
         self._ban: tuple[float, ServiceBanned] | None = None

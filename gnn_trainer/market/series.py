@@ -15,7 +15,12 @@ import polars as pl
 
 from gnn_trainer.market.durable import storage_errors, write_whole, writing_in
 from gnn_trainer.market.frame import IntArray
-from gnn_trainer.market.partitions import Partitioning, read, upsert
+from gnn_trainer.market.partitions import (
+    Partitioning,
+    has_distinct_ascending_keys,
+    read,
+    upsert,
+)
 from gnn_trainer.market.spans import Span, merge_spans, runs, subtract_spans
 
 logger = logging.getLogger(__name__)
@@ -45,6 +50,8 @@ class Series:
     def upsert(self, rows: pl.DataFrame) -> None:
         """Store rows; of two with one key the later one wins."""
         upsert(self.kind, self.folder, rows)
+        if has_distinct_ascending_keys(self.kind, rows):
+            return
         twice = rows.filter(pl.struct(self.kind.key).is_duplicated())[self.kind.time_column]
         if not twice.is_empty():
             note = self.note()

@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 from sklearn.linear_model import Ridge
 from sklearn.neural_network import MLPRegressor
+from threadpoolctl import ThreadpoolController
 
 from gnn_trainer.market.frame import BoolArray, FloatArray
 
@@ -144,7 +145,11 @@ def _tree_scores(
 
 
 def perceptron(samples: Samples, seed: int, pulse: Pulse) -> Iterator[Path]:
-    """Multilayer perceptron (Adam); more and more epochs of two penalties."""
+    """Multilayer perceptron (Adam); more and more epochs of two penalties.
+
+    On one thread: its batches are so small that a second one costs more than it does.
+    """
+    threads = ThreadpoolController()
     for penalty in PERCEPTRON_PENALTIES:
         network = MLPRegressor(
             hidden_layer_sizes=PERCEPTRON_LAYERS,
@@ -152,15 +157,20 @@ def perceptron(samples: Samples, seed: int, pulse: Pulse) -> Iterator[Path]:
             batch_size=min(PERCEPTRON_BATCH, int(samples.train_TN.sum())),
             random_state=seed,
         )
-        yield _more_epochs(network, samples, np.random.default_rng(seed), pulse)
+        yield _more_epochs(network, samples, np.random.default_rng(seed), pulse, threads)
 
 
 def _more_epochs(
-    network: MLPRegressor, samples: Samples, rng: np.random.Generator, pulse: Pulse
+    network: MLPRegressor,
+    samples: Samples,
+    rng: np.random.Generator,
+    pulse: Pulse,
+    threads: ThreadpoolController,
 ) -> Path:
     x, y = samples.training_rows
     for _ in range(PERCEPTRON_EPOCHS):
         pulse()
         order = rng.permutation(len(x))
-        network.partial_fit(x[order], y[order])
+        with threads.limit(limits=1, user_api="blas"):
+            network.partial_fit(x[order], y[order])
         yield deepcopy(network).predict

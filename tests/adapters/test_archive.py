@@ -177,7 +177,7 @@ def test_a_file_without_checksum_is_refused_by_name(importer: Importer, folder: 
         (b"not a zip", "not a zip file"),
         (zipped("1,2,3\n4,5,6\n", "a.csv"), "3 columns; expected 12"),
         (zipped("1,2,3,4,5,6,7,8,9,10,11,x\n".replace("2", "many"), "a.csv"), "CSV of numbers"),
-        (zipped("", "a.csv"), "CSV of numbers"),
+        (zipped("", "a.csv"), "1 columns; expected 12"),
     ],
     ids=["no zip", "columns missing", "words for numbers", "empty"],
 )

@@ -152,6 +152,12 @@ def test_funding_requests_have_their_own_five_minute_budget() -> None:
     assert seconds_until_admitted(governor, time, Cost(funding_requests=1)) == pytest.approx(300)
 
 
+def test_an_exchange_that_is_ours_may_allow_more_funding_requests() -> None:
+    governor = WeightGovernor(LIMIT, funding_limit=10_000, clock=VirtualTime(0.0))
+    for _ in range(1000):
+        governor.settle(asyncio.run(governor.admit(Cost(funding_requests=1), never)), None)
+
+
 def test_nobody_is_admitted_while_the_exchange_asked_for_a_wait() -> None:
     time = VirtualTime(0.0)
     governor = WeightGovernor(LIMIT, clock=time)

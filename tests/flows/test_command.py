@@ -10,6 +10,7 @@ import pytest
 
 TRAIN = Path(__file__).resolve().parents[2] / "flows" / "train.py"
 NOBODY = "http://127.0.0.1:9"  # the discard port: nothing answers
+HEAVY = {"lightgbm", "matplotlib", "pandas", "polars", "prefect", "scipy", "sklearn", "torch"}
 
 
 def run_train(*flags: str, folder: Path, **variables: str) -> subprocess.CompletedProcess[str]:
@@ -27,7 +28,7 @@ def run_train(*flags: str, folder: Path, **variables: str) -> subprocess.Complet
     )
 
 
-def test_help_names_flags_and_variables_without_importing_prefect_or_torch(tmp_path: Path) -> None:
+def test_help_names_flags_and_variables_without_importing_anything_heavy(tmp_path: Path) -> None:
     asked = run_train("--help", folder=tmp_path, PYTHONPROFILEIMPORTTIME="1")
 
     assert asked.returncode == 0
@@ -35,7 +36,12 @@ def test_help_names_flags_and_variables_without_importing_prefect_or_torch(tmp_p
     assert "MINIO_ENDPOINT" in asked.stdout
     imported = {line.rpartition("|")[2].strip() for line in asked.stderr.splitlines()}
     assert "pydantic" in imported
-    assert imported.isdisjoint({"prefect", "torch", "polars"})
+    assert imported.isdisjoint(HEAVY)
+
+
+def test_importing_the_package_imports_nothing_heavy() -> None:
+    program = f"import gnn_trainer, sys; sys.exit(not {HEAVY!r}.isdisjoint(sys.modules))"
+    assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0
 
 
 def test_every_configuration_problem_is_shown_at_once_and_nothing_is_started(

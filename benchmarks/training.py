@@ -301,7 +301,7 @@ def differences(shape: Shape) -> tuple[float, float]:
     network = material.network.eval()
     first = material.first
     chunk = material.inputs.chunk(first, first + CHECKED_BARS)
-    fast = network(chunk.x_TNF, chunk.leader_CNk, chunk.attr_CNkE)
+    fast = network(chunk.x_TNF, chunk.edges)
     fast_gradients = _gradients(network, fast)
     batch = Batch.from_data_list(
         [material.snapshot(bar, window=True) for bar in range(first, first + CHECKED_BARS)]

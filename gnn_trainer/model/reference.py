@@ -6,6 +6,7 @@ It works on one market snapshot, or several joined by `torch_geometric.data.Batc
 
 import torch
 from torch import Tensor
+from torch.nn.functional import leaky_relu
 from torch_geometric.nn import MessagePassing
 from torch_geometric.utils import softmax
 
@@ -47,8 +48,9 @@ class LeaderAttentionConv(MessagePassing):
         edge_attr: Tensor,
         index: Tensor,
     ) -> Tensor:
-        weight = softmax(self.layer.score(source_j, target_i, edge_attr), index)  # [edges, h]
-        passing = weight * self.layer.modulation(edge_attr)
+        mixed = leaky_relu(source_j + target_i + self.layer.edge(edge_attr), negative_slope=0.2)
+        score = (mixed.unflatten(-1, (self.layer.heads, -1)) * self.layer.attention).sum(dim=-1)
+        passing = softmax(score, index) * self.layer.modulation(edge_attr)  # [edges, h]
         message: Tensor = passing.unsqueeze(-1) * value_j.unflatten(-1, (self.layer.heads, -1))
         return message.flatten(-2)
 

@@ -16,7 +16,7 @@ def take_step(
     clip_norm: float,
 ) -> Tensor:
     """Move every member against its own gradient; the sum of their losses before the move."""
-    opinions = network.opinions(inputs.x_TNF, inputs.leader_CNk, inputs.attr_CNkE)
+    opinions = network.opinions(inputs.x_TNF, inputs.edges)
     loss = torch.stack([training_loss(heads, targets) for heads in opinions]).sum()
     optimizer.zero_grad(set_to_none=True)
     loss.backward()

@@ -4,13 +4,13 @@ Shape letters: C bars of a chunk, R refreshes of its graph, N symbols, k incomin
 H hidden width, h heads, E edge attributes, F features.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as fn
 
-from gnn_trainer.model import listening
+from gnn_trainer.model import causal, listening
 from gnn_trainer.model.edges import Edges
 
 TINY = 1e-6  # below this a sum of weights is taken as nothing
@@ -29,10 +29,15 @@ class ChunkDropout(nn.Module):
 
     def forward(self, x_CNH: Tensor) -> Tensor:
         """[C, N, H] -> [C, N, H]; the mask is drawn on the bars' last two axes."""
+        kept_NH = self.kept(x_CNH)
+        return x_CNH if kept_NH is None else x_CNH * kept_NH
+
+    def kept(self, x_CNH: Tensor) -> Tensor | None:
+        """The factor on every unit, 0 for what is dropped; None if everything is kept as it is."""
         if not self.training or self.share == 0.0:
-            return x_CNH
+            return None
         kept = torch.empty(x_CNH.shape[-2:], device=x_CNH.device).bernoulli_(1.0 - self.share)
-        return x_CNH * (kept / (1.0 - self.share))
+        return kept / (1.0 - self.share)
 
 
 class CausalEncoder(nn.Module):
@@ -42,14 +47,12 @@ class CausalEncoder(nn.Module):
     so overlapping windows share their work. No padding: the output is `history_bars` shorter.
     """
 
-    kernel = 3
-
     def __init__(self, num_features: int, hidden: int, num_layers: int, dropout: float) -> None:
         super().__init__()
         self.project = nn.Linear(num_features, hidden)
         self.norms = nn.ModuleList(nn.LayerNorm(hidden) for _ in range(num_layers))
         self.mixes = nn.ModuleList(
-            nn.Linear(self.kernel * hidden, hidden) for _ in range(num_layers)
+            nn.Linear(causal.KERNEL * hidden, hidden) for _ in range(num_layers)
         )
         self.dilations = tuple(1 << layer for layer in range(num_layers))
         self.dropout = ChunkDropout(dropout)
@@ -57,18 +60,21 @@ class CausalEncoder(nn.Module):
     @property
     def history_bars(self) -> int:
         """Bars before the first output that an embedding needs."""
-        return (self.kernel - 1) * sum(self.dilations)
+        return (causal.KERNEL - 1) * sum(self.dilations)
 
     def forward(self, x_TNF: Tensor) -> Tensor:
         """[history_bars + C, N, F] -> [C, N, H]."""
         h: Tensor = self.project(x_TNF)
-        for norm, mix, dilation in zip(self.norms, self.mixes, self.dilations, strict=True):
-            z = norm(h)
-            length = len(z) - (self.kernel - 1) * dilation
-            taps = [z[tap * dilation : tap * dilation + length] for tap in range(self.kernel)]
-            update = fn.gelu(mix(torch.cat(taps, dim=-1)))
-            h = h[-length:] + self.dropout(update)
+        for layer in self.layers():
+            h = causal.causal_layer(h, *layer, self.dropout.kept(h))
         return h
+
+    def layers(self) -> Iterator[tuple[causal.Affine, causal.Affine, int]]:
+        """Norm, mix and dilation of every layer."""
+        for norm, mix, dilation in zip(self.norms, self.mixes, self.dilations, strict=True):
+            assert isinstance(norm, nn.LayerNorm)
+            assert isinstance(mix, nn.Linear)
+            yield (norm.weight, norm.bias), (mix.weight, mix.bias), dilation
 
 
 class LeaderAttention(nn.Module):

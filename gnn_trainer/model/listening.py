@@ -115,11 +115,14 @@ class _Attend(torch.autograd.Function):
         weight_CNkh = svt_CN3H.new_empty(num_bars, num_symbols, slots, heads)
         given = (svt_CN3H, edges.leader_RNk, edge_RNkH, modulation_RNkh, attention_H)
         ctx.save_for_backward(*given, edges.refresh_C, weight_CNkh)
-        arrays = _arrays(*given, edges.refresh_C)
+        *arrays, refresh = _arrays(*given, edges.refresh_C)
+        units = (0,) * (len(attention_H) // heads)
         results = _arrays(message_CNH, weight_CNkh)
         _in_blocks(
-            _blocks(arrays[-1]),
-            lambda _, first, behind: kernels.attend(*arrays, first, behind, *results),
+            _blocks(refresh),
+            lambda _, first, behind: kernels.attend(
+                *arrays, units, refresh, first, behind, *results
+            ),
         )
         return message_CNH
 
@@ -130,9 +133,11 @@ class _Attend(torch.autograd.Function):
 
         *given, refresh_C, weight_CNkh = ctx.saved_tensors
         svt_CN3H, _, edge_RNkH, modulation_RNkh, attention_H = given
-        arrays = _arrays(*given, refresh_C)
+        *arrays, refresh = _arrays(*given, refresh_C)
+        units = (0,) * (len(attention_H) // modulation_RNkh.shape[-1])
+        read = (*arrays, units, refresh)
         weight, d_message = _arrays(weight_CNkh, d_message_CNH)
-        blocks = _blocks(arrays[-1])
+        blocks = _blocks(refresh)
         d_svt_CN3H = torch.empty_like(svt_CN3H, memory_format=torch.contiguous_format)
         d_edge_BNkH = edge_RNkH.new_zeros(len(blocks), *edge_RNkH.shape[1:])
         d_modulation_BNkh = edge_RNkH.new_zeros(len(blocks), *modulation_RNkh.shape[1:])
@@ -141,7 +146,7 @@ class _Attend(torch.autograd.Function):
         _in_blocks(
             blocks,
             lambda block, first, behind: kernels.attend_backward(
-                *arrays, first, behind, weight, d_message, d_svt, *(part[block] for part in summed)
+                *read, first, behind, weight, d_message, d_svt, *(part[block] for part in summed)
             ),
         )
         refresh_B = refresh_C[[first for first, _ in blocks]]

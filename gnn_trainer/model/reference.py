@@ -10,7 +10,8 @@ from torch.nn.functional import leaky_relu
 from torch_geometric.nn import MessagePassing
 from torch_geometric.utils import softmax
 
-from gnn_trainer.model.layers import TINY, LeaderAttention, PeerMean, Spillover
+from gnn_trainer.model.causal import causal_layer_plain
+from gnn_trainer.model.layers import TINY, CausalEncoder, LeaderAttention, PeerMean, Spillover
 from gnn_trainer.model.network import (
     GatedGraphLayer,
     Heads,
@@ -110,13 +111,21 @@ class Reference:
     def __call__(self, x_TNF: Tensor, edge_index: Tensor, edge_attr: Tensor) -> Heads:
         """Heads of [nodes], bar by bar; `x_TNF` starts `history_bars` before the first of them."""
         network = self.network
-        h = network.encoder(x_TNF).flatten(0, 1)  # [nodes, H]
+        h = encode(network.encoder, x_TNF).flatten(0, 1)  # [nodes, H]
         for layer, attention in self.layers:
             h = layer.merge(h, attention(layer.norm(h), edge_index, edge_attr))
         newest = x_TNF[network.history_bars :].flatten(0, 1)
         heard = [listen(newest, edge_index, edge_attr) for listen in self.heard]
         view = torch.cat((newest, *heard), dim=-1)
         return read_heads(network.opinion(h) + network.plain(view))
+
+
+def encode(encoder: CausalEncoder, x_TNF: Tensor) -> Tensor:
+    """The encoder in torch's own operations."""
+    h: Tensor = encoder.project(x_TNF)
+    for layer in encoder.layers():
+        h = causal_layer_plain(h, *layer, encoder.dropout.kept(h))
+    return h
 
 
 def forward_snapshot(

@@ -11,7 +11,7 @@ from gnn_trainer.model.ensemble import Ensemble
 from gnn_trainer.model.network import MarketGNN
 
 M = TypeVar("M", bound=nn.Module)
-SHAPE = ModelConfig(hidden=8, heads=2, graph_layers=1, temporal_layers=2)
+SHAPE = ModelConfig(hidden=16, heads=2, graph_layers=1, temporal_layers=2)
 BARS, SYMBOLS, FEATURES, ATTRS = 3, 5, 4, 2
 
 

@@ -10,7 +10,7 @@ from gnn_trainer.model import listening
 from gnn_trainer.model.edges import Edges
 from gnn_trainer.model.listening import Words
 
-BARS, SYMBOLS, NEIGHBOURS, HEADS, WIDTH, FEATURES = 70, 9, 4, 3, 12, 6
+BARS, SYMBOLS, NEIGHBOURS, HEADS, WIDTH, FEATURES = 70, 9, 4, 3, 24, 6
 REFRESHES = 3
 
 

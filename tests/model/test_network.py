@@ -29,7 +29,7 @@ def network() -> MarketGNN:
     with torch.random.fork_rng():
         torch.manual_seed(0)
         network = MarketGNN(
-            ModelConfig(hidden=16, heads=4), num_features=FEATURES, num_edge_attrs=ATTRS
+            ModelConfig(hidden=16, heads=2), num_features=FEATURES, num_edge_attrs=ATTRS
         )
         for parameter in network.parameters():  # leave the quiet start: every path must count
             torch.nn.init.normal_(parameter, std=0.3)
@@ -142,7 +142,7 @@ def test_a_bar_scores_the_same_however_the_bars_are_cut(network: MarketGNN, inpu
 def test_without_graph_edges_change_nothing(inputs: Inputs) -> None:
     x, leader, attr = inputs
     plain = MarketGNN(
-        ModelConfig(hidden=16, heads=4),
+        ModelConfig(hidden=16, heads=2),
         num_features=FEATURES,
         num_edge_attrs=ATTRS,
         use_graph=False,

@@ -64,11 +64,15 @@ class GraphSequence:
             end_time_T=self.end_time_T,
         )
 
+    def refreshes_of(self, start: int, stop: int) -> IntArray:
+        """The refresh in force at bars start..stop-1, -1 before the first."""
+        return self.refresh_T[start:stop]
+
     def edges_of(
         self, start: int, stop: int
     ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float32]]:
         """Edges of bars start..stop-1: leader_CNk (-1 = none) and attr_CNkE."""
-        refresh = self.refresh_T[start:stop]
+        refresh = self.refreshes_of(start, stop)
         shape = (stop - start, *self.leader_RNk.shape[1:])
         leader = np.full(shape, -1, dtype=np.int64)
         attr = np.zeros((*shape, self.num_edge_attrs), dtype=np.float32)

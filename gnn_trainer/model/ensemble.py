@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from gnn_trainer.model.config import ModelConfig
+from gnn_trainer.model.edges import Edges
 from gnn_trainer.model.network import Heads, MarketGNN
 
 
@@ -53,11 +54,11 @@ class Ensemble(nn.Module):
         for member in self.members:
             member.listen_to(features, peer_attribute)
 
-    def opinions(self, x_TNF: Tensor, leader_CNk: Tensor, attr_CNkE: Tensor) -> tuple[Heads, ...]:
+    def opinions(self, x_TNF: Tensor, edges: Edges) -> tuple[Heads, ...]:
         """What each member says of a chunk of C bars, see `MarketGNN.forward`."""
-        return tuple(member(x_TNF, leader_CNk, attr_CNkE) for member in self.members)
+        return tuple(member(x_TNF, edges) for member in self.members)
 
-    def forward(self, x_TNF: Tensor, leader_CNk: Tensor, attr_CNkE: Tensor) -> Heads:
+    def forward(self, x_TNF: Tensor, edges: Edges) -> Heads:
         """Mean of the members' rank scores, logits and returns."""
-        opinions = self.opinions(x_TNF, leader_CNk, attr_CNkE)
+        opinions = self.opinions(x_TNF, edges)
         return Heads(*(torch.stack(column).mean(dim=0) for column in zip(*opinions, strict=True)))

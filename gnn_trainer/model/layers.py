@@ -1,14 +1,17 @@
 """The building blocks: a causal encoder over time, and what a symbol hears of its leaders.
 
-Shape letters: C bars of a chunk, N symbols, k incoming edges per symbol, H hidden width,
-h heads, d = H / h, E edge attributes, F features.
+Shape letters: C bars of a chunk, R refreshes of its graph, N symbols, k incoming edges per symbol,
+H hidden width, h heads, E edge attributes, F features.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as fn
+
+from gnn_trainer.model import causal, listening
+from gnn_trainer.model.edges import Edges
 
 TINY = 1e-6  # below this a sum of weights is taken as nothing
 
@@ -26,10 +29,15 @@ class ChunkDropout(nn.Module):
 
     def forward(self, x_CNH: Tensor) -> Tensor:
         """[C, N, H] -> [C, N, H]; the mask is drawn on the bars' last two axes."""
+        kept_NH = self.kept(x_CNH)
+        return x_CNH if kept_NH is None else x_CNH * kept_NH
+
+    def kept(self, x_CNH: Tensor) -> Tensor | None:
+        """The factor on every unit, 0 for what is dropped; None if everything is kept as it is."""
         if not self.training or self.share == 0.0:
-            return x_CNH
+            return None
         kept = torch.empty(x_CNH.shape[-2:], device=x_CNH.device).bernoulli_(1.0 - self.share)
-        return x_CNH * (kept / (1.0 - self.share))
+        return kept / (1.0 - self.share)
 
 
 class CausalEncoder(nn.Module):
@@ -39,14 +47,12 @@ class CausalEncoder(nn.Module):
     so overlapping windows share their work. No padding: the output is `history_bars` shorter.
     """
 
-    kernel = 3
-
     def __init__(self, num_features: int, hidden: int, num_layers: int, dropout: float) -> None:
         super().__init__()
         self.project = nn.Linear(num_features, hidden)
         self.norms = nn.ModuleList(nn.LayerNorm(hidden) for _ in range(num_layers))
         self.mixes = nn.ModuleList(
-            nn.Linear(self.kernel * hidden, hidden) for _ in range(num_layers)
+            nn.Linear(causal.KERNEL * hidden, hidden) for _ in range(num_layers)
         )
         self.dilations = tuple(1 << layer for layer in range(num_layers))
         self.dropout = ChunkDropout(dropout)
@@ -54,18 +60,21 @@ class CausalEncoder(nn.Module):
     @property
     def history_bars(self) -> int:
         """Bars before the first output that an embedding needs."""
-        return (self.kernel - 1) * sum(self.dilations)
+        return (causal.KERNEL - 1) * sum(self.dilations)
 
     def forward(self, x_TNF: Tensor) -> Tensor:
         """[history_bars + C, N, F] -> [C, N, H]."""
         h: Tensor = self.project(x_TNF)
-        for norm, mix, dilation in zip(self.norms, self.mixes, self.dilations, strict=True):
-            z = norm(h)
-            length = len(z) - (self.kernel - 1) * dilation
-            taps = [z[tap * dilation : tap * dilation + length] for tap in range(self.kernel)]
-            update = fn.gelu(mix(torch.cat(taps, dim=-1)))
-            h = h[-length:] + self.dropout(update)
+        for layer in self.layers():
+            h = causal.causal_layer(h, *layer, self.dropout.kept(h))
         return h
+
+    def layers(self) -> Iterator[tuple[causal.Affine, causal.Affine, int]]:
+        """Norm, mix and dilation of every layer."""
+        for norm, mix, dilation in zip(self.norms, self.mixes, self.dilations, strict=True):
+            assert isinstance(norm, nn.LayerNorm)
+            assert isinstance(mix, nn.Linear)
+            yield (norm.weight, norm.bias), (mix.weight, mix.bias), dilation
 
 
 class LeaderAttention(nn.Module):
@@ -91,31 +100,23 @@ class LeaderAttention(nn.Module):
         nn.init.xavier_uniform_(self.attention)
         self.output = nn.Linear(hidden, hidden)
         self.dropout = ChunkDropout(dropout)
-        units_of_head = torch.block_diag(*torch.ones(heads, 1, hidden // heads))
-        self.register_buffer("_units_of_head", units_of_head, persistent=False)  # [h, H], 0 or 1
 
-    def forward(self, h_CNH: Tensor, leader_CNk: Tensor, attr_CNkE: Tensor) -> Tensor:
-        """Messages [C, N, H]; `leader_CNk` holds symbol indices, -1 where there is no edge."""
-        absent = (leader_CNk < 0).unsqueeze(-1)  # [C, N, k, 1]
-        rows = leader_CNk.clamp_min(0)
-        source = gather_leaders(self.source(h_CNH), rows)
-        value = gather_leaders(self.value(h_CNH), rows)
-        score = self.score(source, self.target(h_CNH).unsqueeze(2), attr_CNkE)  # [C, N, k, h]
-        weight = score.masked_fill(absent, float("-inf")).softmax(dim=2).nan_to_num(0.0)
-        passing = (weight * self.modulation(attr_CNkE)) @ self.units_of_head  # [C, N, k, H]
-        message = (passing * value).sum(dim=2)
+    def forward(self, h_CNH: Tensor, edges: Edges) -> Tensor:
+        """Messages [C, N, H]."""
+        message = listening.attend(self.words(h_CNH, edges), edges)
         heard: Tensor = self.output(self.dropout(message))
         return heard
 
-    def score(self, source: Tensor, target: Tensor, attr: Tensor) -> Tensor:
-        """Unnormalised attention of edges, [..., H] and [..., E] -> [..., h]."""
-        mixed = fn.leaky_relu(source + target + self.edge(attr), negative_slope=0.2, inplace=True)
-        by_head: Tensor = mixed @ (self.units_of_head * self.attention.flatten()).T
-        return by_head
-
-    @property
-    def units_of_head(self) -> Tensor:
-        return self.get_buffer("_units_of_head")
+    def words(self, h_CNH: Tensor, edges: Edges) -> listening.Words:
+        parts = (self.source, self.target, self.value)
+        weight = torch.cat([part.weight for part in parts])
+        bias = torch.cat([part.bias for part in parts])
+        return listening.Words(
+            svt_CN3H=fn.linear(h_CNH, weight, bias),
+            edge_RNkH=self.edge(edges.attr_RNkE),
+            modulation_RNkh=self.modulation(edges.attr_RNkE),
+            attention_H=self.attention.flatten(),
+        )
 
 
 class Spillover(nn.Module):
@@ -138,10 +139,9 @@ class Spillover(nn.Module):
                 self.reading.weight[attribute] = 0.0
                 self.reading.weight[attribute, feature] = 1.0
 
-    def forward(self, x_CNF: Tensor, leader_CNk: Tensor, attr_CNkE: Tensor) -> Tensor:
+    def forward(self, x_CNF: Tensor, edges: Edges) -> Tensor:
         """[C, N, E]; absent edges have zero attributes and add nothing."""
-        reading = gather_leaders(self.reading(x_CNF), leader_CNk.clamp_min(0))
-        return (reading * attr_CNkE).sum(dim=2)
+        return listening.hear(self.reading(x_CNF), edges.attr_RNkE, edges)
 
 
 class PeerMean(nn.Module):
@@ -162,21 +162,12 @@ class PeerMean(nn.Module):
         weight_E.zero_()
         weight_E[attribute] = 1.0
 
-    def likeness(self, attr_CNkE: Tensor) -> Tensor:
+    def likeness(self, attr: Tensor) -> Tensor:
         """Weight of every edge before normalisation, [..., E] -> [...], 0 or more."""
-        return (attr_CNkE @ self.get_buffer("weight_E")).clamp_min(0.0)
+        return (attr @ self.get_buffer("weight_E")).clamp_min(0.0)
 
-    def forward(self, x_CNF: Tensor, leader_CNk: Tensor, attr_CNkE: Tensor) -> Tensor:
+    def forward(self, x_CNF: Tensor, edges: Edges) -> Tensor:
         """[C, N, F]; 0 where no leader moves together with the symbol."""
-        weight_CNk = self.likeness(attr_CNkE)
-        share_CNk = weight_CNk / weight_CNk.sum(dim=-1, keepdim=True).clamp_min(TINY)
-        heard = gather_leaders(x_CNF, leader_CNk.clamp_min(0))
-        return torch.einsum("cnkf,cnk->cnf", heard, share_CNk)
-
-
-def gather_leaders(h_CNH: Tensor, leader_CNk: Tensor) -> Tensor:
-    """Rows of the leaders, [C, N, H] and [C, N, k] -> [C, N, k, H]."""
-    num_bars, num_symbols, width = h_CNH.shape
-    offset = torch.arange(num_bars, device=h_CNH.device).view(-1, 1, 1) * num_symbols
-    rows = (leader_CNk + offset).flatten()
-    return h_CNH.reshape(-1, width).index_select(0, rows).view(*leader_CNk.shape, width)
+        weight_RNk = self.likeness(edges.attr_RNkE)
+        share_RNk = weight_RNk / weight_RNk.sum(dim=-1, keepdim=True).clamp_min(TINY)
+        return listening.hear(x_CNF, share_RNk.unsqueeze(-1), edges)

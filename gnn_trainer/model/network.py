@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from gnn_trainer.model.config import ModelConfig
+from gnn_trainer.model.edges import Edges
 from gnn_trainer.model.layers import (
     CausalEncoder,
     ChunkDropout,
@@ -39,8 +40,8 @@ class GatedGraphLayer(nn.Module):
         nn.init.zeros_(self.gate.weight)
         nn.init.constant_(self.gate.bias, GATE_START)
 
-    def forward(self, h_CNH: Tensor, leader_CNk: Tensor, attr_CNkE: Tensor) -> Tensor:
-        message = self.attention(self.norm(h_CNH), leader_CNk, attr_CNkE)
+    def forward(self, h_CNH: Tensor, edges: Edges) -> Tensor:
+        message = self.attention(self.norm(h_CNH), edges)
         return self.merge(h_CNH, message)
 
     def merge(self, h: Tensor, message: Tensor) -> Tensor:
@@ -107,21 +108,21 @@ class MarketGNN(nn.Module):
         if self.peer_mean is not None and peer_attribute is not None:
             self.peer_mean.weigh_by(peer_attribute)
 
-    def forward(self, x_TNF: Tensor, leader_CNk: Tensor, attr_CNkE: Tensor) -> Heads:
+    def forward(self, x_TNF: Tensor, edges: Edges) -> Heads:
         """Chunk of C bars; `x_TNF` starts `history_bars` earlier than the edges."""
         h = self.encoder(x_TNF)
         for layer in self.graph_layers:
-            h = layer(h, leader_CNk, attr_CNkE)
-        view = self.plain_view(x_TNF[self.history_bars :], leader_CNk, attr_CNkE)
+            h = layer(h, edges)
+        view = self.plain_view(x_TNF[self.history_bars :], edges)
         return read_heads(self.opinion(h) + self.plain(view))
 
-    def plain_view(self, x_CNF: Tensor, leader_CNk: Tensor, attr_CNkE: Tensor) -> Tensor:
+    def plain_view(self, x_CNF: Tensor, edges: Edges) -> Tensor:
         """What can be read without depth, [C, N, D]: the newest features of the symbol, the mean of
         its peers', and the leaders' signals as far as they pass their edges."""
         if self.peer_mean is None or self.spillover is None:
             return x_CNF
-        peers = self.peer_mean(x_CNF, leader_CNk, attr_CNkE)
-        return torch.cat((x_CNF, peers, self.spillover(x_CNF, leader_CNk, attr_CNkE)), dim=-1)
+        peers = self.peer_mean(x_CNF, edges)
+        return torch.cat((x_CNF, peers, self.spillover(x_CNF, edges)), dim=-1)
 
     def opinion(self, h: Tensor) -> Tensor:
         """The encoder's part of the outputs, [..., H] -> [..., NUM_OUTPUTS]."""

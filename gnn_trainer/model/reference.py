@@ -6,10 +6,12 @@ It works on one market snapshot, or several joined by `torch_geometric.data.Batc
 
 import torch
 from torch import Tensor
+from torch.nn.functional import leaky_relu
 from torch_geometric.nn import MessagePassing
 from torch_geometric.utils import softmax
 
-from gnn_trainer.model.layers import TINY, LeaderAttention, PeerMean, Spillover
+from gnn_trainer.model.causal import causal_layer_plain
+from gnn_trainer.model.layers import TINY, CausalEncoder, LeaderAttention, PeerMean, Spillover
 from gnn_trainer.model.network import (
     GatedGraphLayer,
     Heads,
@@ -47,8 +49,9 @@ class LeaderAttentionConv(MessagePassing):
         edge_attr: Tensor,
         index: Tensor,
     ) -> Tensor:
-        weight = softmax(self.layer.score(source_j, target_i, edge_attr), index)  # [edges, h]
-        passing = weight * self.layer.modulation(edge_attr)
+        mixed = leaky_relu(source_j + target_i + self.layer.edge(edge_attr), negative_slope=0.2)
+        score = (mixed.unflatten(-1, (self.layer.heads, -1)) * self.layer.attention).sum(dim=-1)
+        passing = softmax(score, index) * self.layer.modulation(edge_attr)  # [edges, h]
         message: Tensor = passing.unsqueeze(-1) * value_j.unflatten(-1, (self.layer.heads, -1))
         return message.flatten(-2)
 
@@ -89,19 +92,44 @@ class SpilloverConv(MessagePassing):
         return reading_j * edge_attr
 
 
+class Reference:
+    """The whole of a network, on nodes that are symbols of one bar or of several bars."""
+
+    def __init__(self, network: MarketGNN) -> None:
+        self.network = network
+        self.layers = [
+            (layer, LeaderAttentionConv(layer.attention))
+            for layer in network.graph_layers
+            if isinstance(layer, GatedGraphLayer)
+        ]
+        self.heard = (
+            (PeerMeanConv(network.peer_mean), SpilloverConv(network.spillover))
+            if network.peer_mean is not None and network.spillover is not None
+            else ()
+        )
+
+    def __call__(self, x_TNF: Tensor, edge_index: Tensor, edge_attr: Tensor) -> Heads:
+        """Heads of [nodes], bar by bar; `x_TNF` starts `history_bars` before the first of them."""
+        network = self.network
+        h = encode(network.encoder, x_TNF).flatten(0, 1)  # [nodes, H]
+        for layer, attention in self.layers:
+            h = layer.merge(h, attention(layer.norm(h), edge_index, edge_attr))
+        newest = x_TNF[network.history_bars :].flatten(0, 1)
+        heard = [listen(newest, edge_index, edge_attr) for listen in self.heard]
+        view = torch.cat((newest, *heard), dim=-1)
+        return read_heads(network.opinion(h) + network.plain(view))
+
+
+def encode(encoder: CausalEncoder, x_TNF: Tensor) -> Tensor:
+    """The encoder in torch's own operations."""
+    h: Tensor = encoder.project(x_TNF)
+    for layer in encoder.layers():
+        h = causal_layer_plain(h, *layer, encoder.dropout.kept(h))
+    return h
+
+
 def forward_snapshot(
     network: MarketGNN, x_TNF: Tensor, edge_index: Tensor, edge_attr: Tensor
 ) -> Heads:
     """One bar: scaled features of the last `history_bars + 1` bars, edges of the newest."""
-    h = network.encoder(x_TNF)[0]  # [N, H]
-    for layer in network.graph_layers:
-        assert isinstance(layer, GatedGraphLayer)
-        message = LeaderAttentionConv(layer.attention)(layer.norm(h), edge_index, edge_attr)
-        h = layer.merge(h, message)
-    view = x_TNF[-1]
-    if network.peer_mean is not None and network.spillover is not None:
-        peers = PeerMeanConv(network.peer_mean)(x_TNF[-1], edge_index, edge_attr)
-        heard = SpilloverConv(network.spillover)(x_TNF[-1], edge_index, edge_attr)
-        view = torch.cat((view, peers, heard), dim=-1)
-    output = network.opinion(h) + network.plain(view)
-    return read_heads(output)
+    return Reference(network)(x_TNF, edge_index, edge_attr)

@@ -23,7 +23,6 @@ from gnn_trainer.progress import Progress, ProgressListener
 from gnn_trainer.training.checkpoint import FitState, load_checkpoint, save_checkpoint
 from gnn_trainer.training.config import FitConfig
 from gnn_trainer.training.inference import run_network
-from gnn_trainer.training.loss import training_loss
 from gnn_trainer.training.rank_ic import mean_rank_ic
 from gnn_trainer.training.samples import (
     BookDropout,
@@ -32,6 +31,7 @@ from gnn_trainer.training.samples import (
     shuffled_chunks,
 )
 from gnn_trainer.training.start import start_plain
+from gnn_trainer.training.step import take_step
 from gnn_trainer.training.trained import EpochRecord, TrainedModel
 
 logger = logging.getLogger(__name__)
@@ -175,22 +175,16 @@ class _Session:
         targets = self.targets.chunk(start, stop, self.train_T)
         if not targets.known_CN.any():
             return torch.zeros((), device=self.device)
-        x_TNF = self.hide_books(inputs.x_TNF)
-        opinions = self.network.opinions(x_TNF, inputs.leader_CNk, inputs.attr_CNkE)
-        loss = torch.stack([training_loss(heads, targets) for heads in opinions]).sum()
+        inputs = replace(inputs, x_TNF=self.hide_books(inputs.x_TNF))
+        loss = take_step(self.network, state.optimizer, inputs, targets, self.plan.fit.clip_norm)
         if not torch.isfinite(loss):
             raise TrainingDiverged(
                 f"loss {loss.item()} at epoch {state.epoch + 1}, step {state.step + 1}; "
                 "expected a finite number; lower LEARNING_RATE or change SEED"
             )
-        state.optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        for member in self.network.members:  # each by itself: they do not know of each other
-            nn.utils.clip_grad_norm_(member.parameters(), self.plan.fit.clip_norm)
-        state.optimizer.step()
         state.step += 1
         _average_into(state.average, self.network, self.plan.fit.ema_decay, state.step)
-        return loss.detach() / len(self.network.members)
+        return loss / len(self.network.members)
 
     def validate(self, state: FitState) -> float:
         """RankIC of the averaged weights on the validation span."""

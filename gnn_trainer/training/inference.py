@@ -43,7 +43,7 @@ def run_network(
     parts = []
     for begin in range(start, stop, SCORE_CHUNK_BARS):
         chunk = inputs.chunk(begin, min(begin + SCORE_CHUNK_BARS, stop))
-        heads = network(chunk.x_TNF, chunk.leader_CNk, chunk.attr_CNkE)
+        heads = network(chunk.x_TNF, chunk.edges)
         parts.append((heads.rank_CN, heads.logits_CN3.softmax(dim=-1), heads.return_CN))
     rank, probability, size = (
         torch.cat(column).float().cpu().numpy() for column in zip(*parts, strict=True)

@@ -12,8 +12,9 @@ from torch import Tensor
 from gnn_trainer.features.registry import FEATURES
 from gnn_trainer.features.scaler import Scaler
 from gnn_trainer.graph.sequence import GraphSequence
-from gnn_trainer.market.frame import BoolArray, FloatArray
+from gnn_trainer.market.frame import BoolArray, FloatArray, IntArray
 from gnn_trainer.market.labels import LabelConfig, direction_classes
+from gnn_trainer.model.edges import Edges
 from gnn_trainer.training.loss import Targets
 
 HAS_BOOK = "has_book"
@@ -24,12 +25,11 @@ class Inputs:
     """What the network reads of C bars."""
 
     x_TNF: Tensor  # history_bars + C bars of scaled features
-    leader_CNk: Tensor
-    attr_CNkE: Tensor
+    edges: Edges
 
 
 class InputTensors:
-    """Scaled features on the device; chunks are views, edges are looked up when asked for."""
+    """Scaled features and edges on the device; chunks are views."""
 
     def __init__(
         self, graph: GraphSequence, scaler: Scaler, history_bars: int, device: torch.device
@@ -37,18 +37,31 @@ class InputTensors:
         scaled = torch.from_numpy(scaler.apply(graph.x_TNF))
         before = torch.zeros(history_bars, *scaled.shape[1:])  # the scaler's "not available"
         self._x_TNF = torch.cat((before, scaled)).to(device)
+        self._leader_RNk = torch.from_numpy(graph.leader_RNk).to(device)
+        self._attr_RNkE = torch.from_numpy(graph.edge_attr_RNkE).to(device)
         self._graph = graph
         self._history_bars = history_bars
         self._device = device
 
     def chunk(self, start: int, stop: int) -> Inputs:
         """Bars start..stop-1 with the history in front of them."""
-        leader, attr = self._graph.edges_of(start, stop)
-        return Inputs(
-            x_TNF=self._x_TNF[start : stop + self._history_bars],
-            leader_CNk=torch.from_numpy(leader).to(self._device),
-            attr_CNkE=torch.from_numpy(attr).to(self._device),
-        )
+        x_TNF = self._x_TNF[start : stop + self._history_bars]
+        return Inputs(x_TNF, self._edges(self._graph.refreshes_of(start, stop)))
+
+    def _edges(self, refresh_C: IntArray) -> Edges:
+        drawn = refresh_C[refresh_C >= 0]
+        first, behind = (int(drawn[0]), int(drawn[-1]) + 1) if len(drawn) else (0, 0)
+        leader_RNk = self._leader_RNk[first:behind]
+        attr_RNkE = self._attr_RNkE[first:behind]
+        rows_C = refresh_C - first
+        if len(drawn) < len(refresh_C):  # bars before the first graph hear nobody
+            leader_RNk = torch.cat(
+                (leader_RNk.new_full((1, *leader_RNk.shape[1:]), -1), leader_RNk)
+            )
+            attr_RNkE = torch.cat((attr_RNkE.new_zeros(1, *attr_RNkE.shape[1:]), attr_RNkE))
+            rows_C = np.where(refresh_C < 0, 0, rows_C + 1)
+        rows = torch.from_numpy(rows_C).to(self._device, non_blocking=True)
+        return Edges(leader_RNk, attr_RNkE, rows)
 
 
 class BookDropout:

@@ -60,7 +60,7 @@ def _products(
         target = targets.chunk(start, stop, train_T)
         chunk = inputs.chunk(start, stop)
         newest = chunk.x_TNF[member.history_bars :]
-        view = member.plain_view(newest, chunk.leader_CNk, chunk.attr_CNkE)
+        view = member.plain_view(newest, chunk.edges)
         total += products(view[target.known_CN].double(), _wanted(target))
     return total
 

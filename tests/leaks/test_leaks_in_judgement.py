@@ -203,13 +203,13 @@ def test_a_network_that_hears_the_next_bar(
 
 
 def test_edges_looked_up_too_late(honest: Subject, monkeypatch: pytest.MonkeyPatch) -> None:
-    real = GraphSequence.edges_of
+    real = GraphSequence.refreshes_of
 
     def of_the_next_refresh(self: Any, start: int, stop: int) -> Any:
         newer_T = np.minimum(self.refresh_T + 1, len(self.leader_RNk) - 1)
         return real(replace(self, refresh_T=newer_T), start, stop)
 
-    monkeypatch.setattr(GraphSequence, "edges_of", of_the_next_refresh)
+    monkeypatch.setattr(GraphSequence, "refreshes_of", of_the_next_refresh)
     assert "rank score of a bar changes when later bars are changed" in breaches_of(honest, "fit")
 
 

@@ -6,11 +6,12 @@ import torch
 from torch import nn
 
 from gnn_trainer.model.config import ModelConfig
+from gnn_trainer.model.edges import Edges
 from gnn_trainer.model.ensemble import Ensemble
 from gnn_trainer.model.network import MarketGNN
 
 M = TypeVar("M", bound=nn.Module)
-SHAPE = ModelConfig(hidden=8, heads=2, graph_layers=1, temporal_layers=2)
+SHAPE = ModelConfig(hidden=16, heads=2, graph_layers=1, temporal_layers=2)
 BARS, SYMBOLS, FEATURES, ATTRS = 3, 5, 4, 2
 
 
@@ -30,11 +31,12 @@ def speaking(network: M) -> M:
     return network.eval()
 
 
-def inputs(history_bars: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+def inputs(history_bars: int) -> tuple[torch.Tensor, Edges]:
     generator = torch.Generator().manual_seed(1)
     x = torch.randn(history_bars + BARS, SYMBOLS, FEATURES, generator=generator)
-    leader = torch.arange(SYMBOLS).roll(1).view(1, SYMBOLS, 1).repeat(BARS, 1, 1)
-    return x, leader, torch.randn(BARS, SYMBOLS, 1, ATTRS, generator=generator)
+    leader = torch.arange(SYMBOLS, dtype=torch.int32).roll(1).view(1, SYMBOLS, 1)
+    attr = torch.randn(1, SYMBOLS, 1, ATTRS, generator=generator)
+    return x, Edges(leader, attr, torch.zeros(BARS, dtype=torch.int64))
 
 
 def test_heads_are_the_mean_of_the_members_heads() -> None:

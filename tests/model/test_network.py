@@ -5,6 +5,7 @@ import torch
 from torch_geometric.data import Batch, Data
 
 from gnn_trainer.model.config import ModelConfig
+from gnn_trainer.model.edges import Edges
 from gnn_trainer.model.layers import PeerMean
 from gnn_trainer.model.network import GatedGraphLayer, MarketGNN
 from gnn_trainer.model.reference import (
@@ -18,12 +19,17 @@ Inputs = tuple[torch.Tensor, torch.Tensor, torch.Tensor]
 BARS, SYMBOLS, NEIGHBOURS, FEATURES, ATTRS = 4, 7, 3, 5, 6
 
 
+def edges_of(leader: torch.Tensor, attr: torch.Tensor) -> Edges:
+    """Another graph for every bar."""
+    return Edges(leader.int(), attr, torch.arange(len(leader)))
+
+
 @pytest.fixture
 def network() -> MarketGNN:
     with torch.random.fork_rng():
         torch.manual_seed(0)
         network = MarketGNN(
-            ModelConfig(hidden=16, heads=4), num_features=FEATURES, num_edge_attrs=ATTRS
+            ModelConfig(hidden=16, heads=2), num_features=FEATURES, num_edge_attrs=ATTRS
         )
         for parameter in network.parameters():  # leave the quiet start: every path must count
             torch.nn.init.normal_(parameter, std=0.3)
@@ -56,7 +62,7 @@ def test_every_bar_matches_the_torch_geometric_reference(
     network: MarketGNN, inputs: Inputs
 ) -> None:
     x, leader, attr = inputs
-    heads = network(x, leader, attr)
+    heads = network(x, edges_of(leader, attr))
     for bar in range(BARS):
         history = x[bar : bar + network.history_bars + 1]
         data = as_data(history[-1], leader[bar], attr[bar])
@@ -76,20 +82,22 @@ def test_layers_match_on_a_batch_of_snapshots(network: MarketGNN, inputs: Inputs
     assert network.peer_mean is not None
     layer = graph_layer.attention
     slow = LeaderAttentionConv(layer)(batch.x, batch.edge_index, batch.edge_attr)
-    torch.testing.assert_close(layer(h, leader, attr).flatten(0, 1), slow, rtol=1e-5, atol=1e-5)
+    torch.testing.assert_close(
+        layer(h, edges_of(leader, attr)).flatten(0, 1), slow, rtol=1e-5, atol=1e-5
+    )
     spilled = SpilloverConv(network.spillover)(x.flatten(0, 1), batch.edge_index, batch.edge_attr)
     torch.testing.assert_close(
-        network.spillover(x, leader, attr).flatten(0, 1), spilled, rtol=1e-5, atol=1e-5
+        network.spillover(x, edges_of(leader, attr)).flatten(0, 1), spilled, rtol=1e-5, atol=1e-5
     )
     meant = PeerMeanConv(network.peer_mean)(x.flatten(0, 1), batch.edge_index, batch.edge_attr)
     torch.testing.assert_close(
-        network.peer_mean(x, leader, attr).flatten(0, 1), meant, rtol=1e-5, atol=1e-5
+        network.peer_mean(x, edges_of(leader, attr)).flatten(0, 1), meant, rtol=1e-5, atol=1e-5
     )
 
 
 def test_gradients_match_the_torch_geometric_reference(network: MarketGNN, inputs: Inputs) -> None:
     x, leader, attr = inputs
-    network(x, leader, attr).rank_CN[-1].square().sum().backward()
+    network(x, edges_of(leader, attr)).rank_CN[-1].square().sum().backward()
     fast = [
         parameter.grad.clone() for parameter in network.parameters() if parameter.grad is not None
     ]
@@ -109,38 +117,40 @@ def test_permuting_symbols_permutes_predictions(network: MarketGNN, inputs: Inpu
     order = torch.randperm(SYMBOLS, generator=torch.Generator().manual_seed(4))
     place = torch.argsort(order)
     renamed = torch.where(leader >= 0, place[leader.clamp_min(0)], leader)
-    permuted = network(x[:, order], renamed[:, order], attr[:, order])
-    for one, other in zip(network(x, leader, attr), permuted, strict=True):
+    permuted = network(x[:, order], edges_of(renamed[:, order], attr[:, order]))
+    for one, other in zip(network(x, edges_of(leader, attr)), permuted, strict=True):
         torch.testing.assert_close(one[:, order], other, rtol=1e-5, atol=1e-5)
 
 
 def test_a_bar_does_not_see_later_bars(network: MarketGNN, inputs: Inputs) -> None:
     x, leader, attr = inputs
-    before = network(x, leader, attr).rank_CN
+    before = network(x, edges_of(leader, attr)).rank_CN
     poisoned = x.clone()
     poisoned[-1] = 1e3
-    after = network(poisoned, leader, attr).rank_CN
+    after = network(poisoned, edges_of(leader, attr)).rank_CN
     torch.testing.assert_close(before[:-1], after[:-1])
     assert not torch.allclose(before[-1], after[-1])
 
 
 def test_a_bar_scores_the_same_however_the_bars_are_cut(network: MarketGNN, inputs: Inputs) -> None:
     x, leader, attr = inputs
-    whole = network(x, leader, attr).rank_CN
-    tail = network(x[2:], leader[2:], attr[2:]).rank_CN
+    whole = network(x, edges_of(leader, attr)).rank_CN
+    tail = network(x[2:], edges_of(leader[2:], attr[2:])).rank_CN
     torch.testing.assert_close(whole[2:], tail)
 
 
 def test_without_graph_edges_change_nothing(inputs: Inputs) -> None:
     x, leader, attr = inputs
     plain = MarketGNN(
-        ModelConfig(hidden=16, heads=4),
+        ModelConfig(hidden=16, heads=2),
         num_features=FEATURES,
         num_edge_attrs=ATTRS,
         use_graph=False,
     ).eval()
     silent = torch.full_like(leader, -1)
-    assert torch.equal(plain(x, leader, attr).rank_CN, plain(x, silent, attr * 0).rank_CN)
+    assert torch.equal(
+        plain(x, edges_of(leader, attr)).rank_CN, plain(x, edges_of(silent, attr * 0)).rank_CN
+    )
 
 
 def test_an_untrained_network_says_what_its_plain_layer_says() -> None:
@@ -149,8 +159,8 @@ def test_an_untrained_network_says_what_its_plain_layer_says() -> None:
     x = torch.randn(network.history_bars + 1, SYMBOLS, FEATURES)
     leader = torch.arange(SYMBOLS).roll(1).view(1, SYMBOLS, 1)
     attr = torch.randn(1, SYMBOLS, 1, ATTRS)
-    plain = network.plain(network.plain_view(x[-1:], leader, attr))
-    torch.testing.assert_close(network(x, leader, attr).rank_CN, plain[..., 0])
+    plain = network.plain(network.plain_view(x[-1:], edges_of(leader, attr)))
+    torch.testing.assert_close(network(x, edges_of(leader, attr)).rank_CN, plain[..., 0])
 
 
 def test_peers_are_averaged_by_the_attribute_that_says_how_alike_they_move() -> None:
@@ -163,4 +173,4 @@ def test_peers_are_averaged_by_the_attribute_that_says_how_alike_they_move() -> 
     attr[0, 1, 0, 1] = 2.0
     attr[0, 3, :, 0] = 1.0
     expected = torch.tensor([[[32.5], [1.0], [0.0], [0.0]]])
-    torch.testing.assert_close(peer_mean(x, leader, attr), expected)
+    torch.testing.assert_close(peer_mean(x, edges_of(leader, attr)), expected)

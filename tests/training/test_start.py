@@ -50,7 +50,7 @@ def test_without_graph_it_orders_symbols_as_least_squares_does(market: PlantedMa
     usable = usable_rows(graph) & train_T[:, None]
     x = chunk.x_TNF[network.history_bars :].numpy()
     plain = LinearRegression().fit(x[usable], normal_scores(graph.ret_TN, usable)[usable])
-    score = network(chunk.x_TNF, chunk.leader_CNk, chunk.attr_CNkE).rank_CN.detach().numpy()
+    score = network(chunk.x_TNF, chunk.edges).rank_CN.detach().numpy()
     assert np.corrcoef(score[usable], plain.predict(x[usable]))[0, 1] > 0.999
     assert score[usable].std() == pytest.approx(1.0, abs=0.02)
 
@@ -58,7 +58,7 @@ def test_without_graph_it_orders_symbols_as_least_squares_does(market: PlantedMa
 def test_chances_begin_at_the_shares_of_the_training_span(market: PlantedMarket) -> None:
     network, inputs = started(market.graph, market, use_graph=True)
     chunk = inputs.chunk(0, market.graph.num_bars)
-    heads = network(chunk.x_TNF, chunk.leader_CNk, chunk.attr_CNkE)
+    heads = network(chunk.x_TNF, chunk.edges)
     chance = heads.logits_CN3.softmax(dim=-1)[torch.from_numpy(market.split.train_T)]
     assert chance.mean(dim=(0, 1)).tolist() == pytest.approx([1 / 3] * 3, abs=0.05)
 

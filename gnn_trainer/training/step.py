@@ -1,0 +1,26 @@
+"""One step of the optimisation."""
+
+import torch
+from torch import Tensor, nn
+
+from gnn_trainer.model.ensemble import Ensemble
+from gnn_trainer.training.loss import Targets, training_loss
+from gnn_trainer.training.samples import Inputs
+
+
+def take_step(
+    network: Ensemble,
+    optimizer: torch.optim.Optimizer,
+    inputs: Inputs,
+    targets: Targets,
+    clip_norm: float,
+) -> Tensor:
+    """Move every member against its own gradient; the sum of their losses before the move."""
+    opinions = network.opinions(inputs.x_TNF, inputs.edges)
+    loss = torch.stack([training_loss(heads, targets) for heads in opinions]).sum()
+    optimizer.zero_grad(set_to_none=True)
+    loss.backward()
+    for member in network.members:  # each by itself: they do not know of each other
+        nn.utils.clip_grad_norm_(member.parameters(), clip_norm)
+    optimizer.step()
+    return loss.detach()

@@ -8,11 +8,11 @@ from gnn_trainer.features.ingredients import Ingredients
 from gnn_trainer.features.registry import FEATURES, feature_names, longest_lookback
 from gnn_trainer.market.frame import BoolArray, MarketFrame
 
-BLOCK_BARS = 1024  # large enough to make light of the overlap, small enough for the cache
+BLOCK_BARS = 2048  # makes light of the overlap; intermediate results still fit the cache
 
 
 def build_features(frame: MarketFrame, config: FeatureConfig) -> FeatureFrame:
-    """Features of every symbol at every bar, float32; computed in float64.
+    """Features of every symbol at every bar, float32.
 
     Causal to the last bit: cutting the frame after bar t, or changing what comes later, changes no
     value at or before t. Nor does what lies further back than `longest_lookback`, which is why the
@@ -24,9 +24,8 @@ def build_features(frame: MarketFrame, config: FeatureConfig) -> FeatureFrame:
     step = max(BLOCK_BARS, 2 * lookback)
     for start in range(0, frame.num_bars, step):
         first, stop = max(0, start - lookback), min(start + step, frame.num_bars)
-        block_FTN, block_mask_TN = _compute(frame.bars(first, stop), config)
-        x_TNF[start:stop] = block_FTN[:, start - first :].transpose(1, 2, 0)
-        mask_TN[start:stop] = block_mask_TN[start - first :]
+        block_FTN, mask_TN[start:stop] = _compute(frame.bars(first, stop), start - first, config)
+        x_TNF[start:stop] = block_FTN.transpose(1, 2, 0)
     return FeatureFrame(
         symbols=frame.symbols,
         interval_ms=frame.interval_ms,
@@ -37,15 +36,23 @@ def build_features(frame: MarketFrame, config: FeatureConfig) -> FeatureFrame:
     )
 
 
-def _compute(frame: MarketFrame, config: FeatureConfig) -> tuple[Float32Array, BoolArray]:
-    """Features [F, T, N], NaN where not available, and the mask [T, N] of usable rows."""
+def _compute(
+    frame: MarketFrame, history: int, config: FeatureConfig
+) -> tuple[Float32Array, BoolArray]:
+    """Features [F, T, N] of the bars after `history`, and the mask [T, N] of usable rows.
+
+    NaN where not available.
+    """
     ingredients = Ingredients(frame, config)
-    x_FTN = np.empty((len(FEATURES), frame.num_bars, frame.num_symbols), np.float32)
-    mask_TN = frame.valid_TN.copy()
+    valid_TN = frame.valid_TN[history:]
+    x_FTN = np.empty((len(FEATURES), *valid_TN.shape), np.float32)
+    mask_TN = valid_TN.copy()
     with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
         for plane_TN, feature in zip(x_FTN, FEATURES, strict=True):
-            plane_TN[...] = feature.compute(ingredients)
-            plane_TN[~(frame.valid_TN & np.isfinite(plane_TN))] = np.nan
+            plane_TN[...] = feature.compute(ingredients)[history:]
+            known_TN = np.isfinite(plane_TN)
+            known_TN &= valid_TN
+            plane_TN[~known_TN] = np.nan
             if not feature.is_optional:
-                mask_TN &= np.isfinite(plane_TN)
+                mask_TN &= known_TN
     return x_FTN, mask_TN

@@ -15,6 +15,7 @@ from typing import Literal
 
 from gnn_trainer.features import formulas as f
 from gnn_trainer.features.config import FeatureConfig
+from gnn_trainer.features.frame import Float32Array
 from gnn_trainer.features.ingredients import Ingredients
 from gnn_trainer.market.frame import FloatArray
 
@@ -34,7 +35,7 @@ class Feature:
     formula: str
     unit: str
     lookback: Callable[[FeatureConfig], int]
-    compute: Callable[[Ingredients], FloatArray]
+    compute: Callable[[Ingredients], FloatArray | Float32Array]
     is_optional: bool = False
 
 

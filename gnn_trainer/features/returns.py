@@ -2,11 +2,12 @@
 
 import numpy as np
 
+from gnn_trainer.features.frame import Float32Array
 from gnn_trainer.market.frame import FloatArray, MarketFrame
 from gnn_trainer.market.prices import log_prices
-from gnn_trainer.market.rolling import lagged, window_count, window_sum
+from gnn_trainer.market.rolling import KnownBars, lagged
 
-PRIOR_BARS = 20  # how many bars of beta 1 the estimate starts from
+PRIOR_BARS = np.float32(20)  # how many bars of beta 1 the estimate starts from
 
 
 def log_returns(frame: MarketFrame) -> FloatArray:
@@ -15,40 +16,40 @@ def log_returns(frame: MarketFrame) -> FloatArray:
     return log_close_TN - lagged(log_close_TN, 1)
 
 
-def peer_returns(r_TN: FloatArray) -> FloatArray:
+def peer_returns(r_TN: FloatArray, bars: KnownBars) -> FloatArray:
     """Mean return of all the other symbols at the same bar; 0 where no other has one.
 
     A symbol is left out of its own market, or its shocks would hide in it when symbols are few.
     """
-    known_TN = np.isfinite(r_TN)
-    filled_TN = np.where(known_TN, r_TN, 0.0)
-    others_TN = known_TN.sum(axis=1, keepdims=True) - known_TN
+    filled_TN = bars.filled(r_TN)
+    others_TN = bars.known_TN.sum(axis=1, keepdims=True) - bars.known_TN
     mean_TN: FloatArray = filled_TN.sum(axis=1, keepdims=True) - filled_TN
     mean_TN /= np.maximum(others_TN, 1)
     return mean_TN
 
 
-def market_betas(r_TN: FloatArray, m_TN: FloatArray, window: int) -> FloatArray:
+def market_betas(
+    r_TN: Float32Array, m_TN: Float32Array, bars: KnownBars, window: int
+) -> Float32Array:
     """Beta of each symbol to its market m_TN over the `window` bars before t (t not included).
 
     Least squares through the origin, drawn towards 1 with the weight of `PRIOR_BARS` bars; 1 where
     nothing is known yet.
     """
-    known_TN = np.isfinite(r_TN)
-    market_TN = np.where(known_TN, m_TN, np.nan)
-    covariance_TN = window_sum(r_TN * market_TN, window)
-    variance_TN = window_sum(market_TN * market_TN, window)
-    prior_TN = variance_TN * (PRIOR_BARS / np.maximum(window_count(r_TN, window), 1))
+    covariance_TN = bars.sum(r_TN * m_TN, window)
+    variance_TN = bars.sum(m_TN * m_TN, window)
+    prior_TN = variance_TN * (PRIOR_BARS / np.maximum(bars.count(window), 1).astype(np.float32))
     with np.errstate(divide="ignore", invalid="ignore"):
         beta_TN = lagged((covariance_TN + prior_TN) / (variance_TN + prior_TN), 1)
     beta_TN[~np.isfinite(beta_TN)] = 1.0
     return beta_TN
 
 
-def residual_returns(r_TN: FloatArray, window: int) -> FloatArray:
+def residual_returns(r_TN: FloatArray, bars: KnownBars, window: int) -> Float32Array:
     """Return without the market mode, e = r - beta * m, with `peer_returns` as the market.
 
     Unit: natural log. Causal: e at t uses returns of bars <= t. NaN stays NaN.
     """
-    market_TN = peer_returns(r_TN)
-    return r_TN - market_betas(r_TN, market_TN, window) * market_TN
+    market_TN = peer_returns(r_TN, bars).astype(np.float32)
+    return_TN = r_TN.astype(np.float32)
+    return return_TN - market_betas(return_TN, market_TN, bars, window) * market_TN

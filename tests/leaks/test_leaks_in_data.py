@@ -100,7 +100,7 @@ def test_prices_filled_backwards(run: Run, monkeypatch: pytest.MonkeyPatch) -> N
 
 
 def test_betas_of_the_whole_series(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    def whole_betas(r_TN: FloatArray, m_TN: FloatArray, window: int) -> FloatArray:
+    def whole_betas(r_TN: FloatArray, m_TN: FloatArray, *_: Any) -> FloatArray:
         beta_N = np.nansum(r_TN * m_TN, axis=0) / np.nansum(m_TN**2, axis=0)
         return np.broadcast_to(beta_N, r_TN.shape)
 

@@ -19,6 +19,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
+from threadpoolctl import threadpool_limits
 
 from gnn_trainer.errors import StopRequested
 from gnn_trainer.evaluation.audit_bars import Origin, check_bars
@@ -50,6 +51,8 @@ from gnn_trainer.market.frame import MarketFrame
 from gnn_trainer.market.splits import Split
 from gnn_trainer.progress import Progress, ProgressListener
 from gnn_trainer.training.fit import FitPlan
+
+REHEARSAL_THREADS = 1  # too short to share: threads would mostly wait for each other
 
 
 @dataclass(frozen=True)
@@ -133,17 +136,19 @@ def _model(subject: Subject, should_stop: Callable[[], bool]) -> tuple[Check, ..
 def _fit(subject: Subject, _: Callable[[], bool]) -> tuple[Check, ...]:
     model = subject.fitted.model
     stretch, plan = stretch_of(subject.graph, subject.split), rehearsal_plan(subject.plan)
-    return (*check_fit(stretch, plan), check_scores(model, stretch))
+    with threadpool_limits(REHEARSAL_THREADS):
+        return (*check_fit(stretch, plan), check_scores(model, stretch))
 
 
 def _evaluation(subject: Subject, should_stop: Callable[[], bool]) -> tuple[Check, ...]:
     stretch, plan = stretch_of(subject.graph, subject.split), rehearsal_plan(subject.plan)
     bars = subject.frame.bars(stretch.start, stretch.start + stretch.graph.num_bars)
-    return (
-        check_evaluation(subject.fitted.model, stretch, plan, holding_of(bars), should_stop),
-        check_shuffled_labels(stretch, subject.fitted.model.scaler),
-        check_single_features(subject.graph),
-    )
+    with threadpool_limits(REHEARSAL_THREADS):
+        return (
+            check_evaluation(subject.fitted.model, stretch, plan, holding_of(bars), should_stop),
+            check_shuffled_labels(stretch, subject.fitted.model.scaler),
+            check_single_features(subject.graph),
+        )
 
 
 PARTS: dict[str, Part] = {

@@ -26,6 +26,7 @@ ROW_COLUMNS = {
     "taker_buy_volume_TN": "taker_buy_volume",
 }
 HALF_MINUTE_MS = 30_000  # settlements are stamped with some jitter
+CUT_SHARE = 0.7  # of the bars; where the future is cut off
 SITE_SPACING = 96  # bars between two altered ones
 SETTLING_BARS = 48  # after an altered bar, in which masks may still remember it
 SHOCK = 1.5  # factor on prices and amounts of an altered bar
@@ -184,14 +185,12 @@ def _books(origin: Origin, frame: MarketFrame) -> Check:
 
 def _truncation(origin: Origin, frame: MarketFrame) -> Check:
     """The same store with nothing in it from a moment on makes the same bars before."""
-    found: list[str] = []
-    for share in (0.5, 0.9):
-        cut_ms = int(frame.open_time_T[int(share * (frame.num_bars - 1))])
-        if cut_ms <= origin.start_ms:
-            continue
-        alone = _load(origin, past_of(origin.history, cut_ms), cut_ms)
-        found += _unlike(frame, alone, frame.open_time_T < cut_ms)
-    return check_of("bars", "truncation", 2 * frame.valid_TN.size, sorted(set(found)))
+    cut_ms = int(frame.open_time_T[int(CUT_SHARE * (frame.num_bars - 1))])
+    past_T = frame.open_time_T < cut_ms
+    found = []
+    if cut_ms > origin.start_ms:
+        found = _unlike(frame, _load(origin, past_of(origin.history, cut_ms), cut_ms), past_T)
+    return check_of("bars", "truncation", int(past_T.sum()) * frame.num_symbols, found)
 
 
 def _poison(origin: Origin, frame: MarketFrame) -> Check:

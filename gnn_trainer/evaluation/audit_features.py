@@ -18,7 +18,7 @@ CUT_SHARES = (0.2, 0.37, 0.55, 0.62, 0.79, 0.83, 0.98)  # of the bars; where the
 CUT_CONTEXT_BARS = 600  # recomputed before each cut, besides what the features look back on
 POISON_PASSES = 3  # over all bars, each with poison at other bars
 CLEAN_BARS = 8  # judged before each poisoned bar, at least
-MAX_CELLS = 450_000  # bars x symbols that one pass recomputes; longer markets by three samples
+MAX_CELLS = 200_000  # bars x symbols that one pass recomputes; longer markets by three samples
 
 # The same formulas with the shortest windows: poison can then be laid close, and reach most bars.
 SHORT_WINDOWS = {"short_window": 2, "medium_window": 8, "long_window": 16, "beta_window": 16}

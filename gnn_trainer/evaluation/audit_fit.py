@@ -19,7 +19,8 @@ from gnn_trainer.training.fit import FitPlan, fit
 from gnn_trainer.training.inference import score_bars
 from gnn_trainer.training.trained import TrainedModel
 
-REHEARSED_BARS = 320  # half of them to train on, a quarter each to validate and to test
+REHEARSED_CELLS = 8000  # bars x symbols; half to train on, a quarter each to validate and to test
+REHEARSED_BARS = (160, 320)  # not fewer and not more, however many symbols there are
 REHEARSED_EPOCHS = 3
 REHEARSED_MEMBERS = 2
 REHEARSED_RATE = 0.02  # so large that the last epoch is hardly ever the best: a choice shows itself
@@ -46,7 +47,8 @@ class Stretch:
 def stretch_of(graph: GraphSequence, split: Split) -> Stretch:
     """The bars around the first one of the validation span."""
     gap = graph.horizon + 1
-    length = min(graph.num_bars, REHEARSED_BARS + 3 * gap)
+    bars = int(np.clip(REHEARSED_CELLS // graph.num_symbols, *REHEARSED_BARS))
+    length = min(graph.num_bars, bars + 3 * gap)
     middle = int(np.argmax(split.validation_T))
     start = min(max(0, middle - length // 2), graph.num_bars - length)
     part = bars_of(graph, start, start + length)

@@ -12,6 +12,7 @@ from gnn_trainer.evaluation.audit_poison import (
     first_bar,
     poison_features,
     poison_frame,
+    symbols_of,
     utc_minute,
 )
 from gnn_trainer.evaluation.audit_report import Check, check_of
@@ -20,13 +21,16 @@ from gnn_trainer.graph.assemble import assemble_graph
 from gnn_trainer.graph.config import GraphConfig
 from gnn_trainer.graph.relations import ALWAYS, OPEN_END, Relations
 from gnn_trainer.graph.sequence import GraphSequence
-from gnn_trainer.market.frame import BoolArray, MarketFrame
+from gnn_trainer.market.frame import BoolArray, IntArray, MarketFrame
 from gnn_trainer.market.labels import LabelConfig
 
 CAUSAL_FIELDS = ("x_TNF", "mask_TN", "past_ret_TN", "sigma_TN")
-CUT_SHARES = (0.2, 0.62, 0.9)  # of the bars; each costs its share of drawing the graph, twice
-SAMPLES = 16  # short stretches, drawn twice each with quickly forgetting rules
+CUT_SHARES = (0.2, 0.62)  # of the bars; each costs its share of drawing the graph
+POISON_SHARE = 0.9  # of the bars; likewise
+POISON_SYMBOLS = 64  # of a larger market so many are drawn twice, without the others
+SAMPLES = 12  # short stretches, drawn twice each with quickly forgetting rules
 SAMPLE_BARS = 96
+SAMPLE_SYMBOLS = 20
 BEGINNINGS = 8  # of relations, each with a short stretch around it
 QUICK_RULES = {"warmup_bars": 20, "half_life_bars": 20, "refresh_bars": 5}
 
@@ -46,16 +50,24 @@ def check_graph(
         known = known_relations(relations, graph, stop)
         past = frame.bars(0, stop), bars_of(features, 0, stop)
         cut.compare(graph, assemble_graph(*past, config, labels, known), stop)
-        other = _poisoned(frame, features, stop, rng)
-        poison.compare(graph, assemble_graph(*other, config, labels, known), stop)
+
+    def compare(
+        found: _Differences, rules: GraphConfig, stop: int, part: MarketFrame, own: FeatureFrame
+    ) -> None:
+        honest = assemble_graph(part, own, rules, labels, relations)
+        known = known_relations(relations, honest, stop)
+        other = _poisoned(part, own, stop, rng)
+        found.compare(honest, assemble_graph(*other, rules, labels, known), stop)
+
+    late = max(1, int(graph.num_bars * POISON_SHARE))
+    some = _some_symbols(graph, POISON_SYMBOLS, relations, late, rng)
+    compare(poison, config, late, symbols_of(frame, some), symbols_of(features, some))
     quick = config.model_copy(update=QUICK_RULES)
     for start, stop in _samples(graph, relations, rng):
         part = frame.bars(start, start + SAMPLE_BARS)
         own = bars_of(features, start, start + SAMPLE_BARS)
-        honest = assemble_graph(part, own, quick, labels, relations)
-        known = known_relations(relations, honest, stop)
-        other = _poisoned(part, own, stop, rng)
-        short.compare(honest, assemble_graph(*other, quick, labels, known), stop)
+        some = _some_symbols(graph, SAMPLE_SYMBOLS, relations, start + stop, rng)
+        compare(short, quick, stop, symbols_of(part, some), symbols_of(own, some))
     return cut.check("truncation"), poison.check("poison"), short.check("poison, short memory")
 
 
@@ -110,6 +122,25 @@ def _samples(
     for bar in begun[:: max(1, -(-len(begun) // BEGINNINGS))]:
         start = min(max(0, int(bar) - SAMPLE_BARS // 2), last)
         yield start, int(bar) - start
+
+
+def _some_symbols(
+    graph: GraphSequence,
+    most: int,
+    relations: Relations | None,
+    bar: int,
+    rng: np.random.Generator,
+) -> IntArray:
+    """At most so many of the symbols, ascending, with some of relations that begin near `bar`."""
+    first: list[int] = []
+    if relations is not None:
+        place = {symbol: column for column, symbol in enumerate(graph.symbols)}
+        away_M = np.abs(relations.valid_from_M - float(graph.open_time_T[bar]))
+        chosen = np.argsort(away_M, kind="stable")[: most // 4]
+        ends = np.stack((relations.leader_M[chosen], relations.follower_M[chosen]), axis=1)
+        first = [place[name] for end in ends.ravel() if (name := relations.symbols[end]) in place]
+    order = list(dict.fromkeys([*first, *rng.permutation(graph.num_symbols).tolist()]))
+    return np.sort(np.array(order[:most]))
 
 
 def _poisoned(

@@ -18,12 +18,13 @@ from gnn_trainer.evaluation.series import judge_bars
 from gnn_trainer.features.scaler import Scaler
 from gnn_trainer.graph.sequence import GraphSequence
 from gnn_trainer.market.frame import BoolArray, FloatArray
-from gnn_trainer.model.baselines import Samples, learned_score, ridge
+from gnn_trainer.model.baselines import Effort, Samples, learned_score, ridge
 from gnn_trainer.training.fit import FitPlan
 from gnn_trainer.training.rank_ic import mean_rank_ic, rank_ic_by_bar
 from gnn_trainer.training.samples import normal_scores, usable_rows
 from gnn_trainer.training.trained import TrainedModel
 
+BRIEF = Effort(tree_rounds=(5, 10, 20), perceptron_epochs=5)  # a choice shows itself in few
 SHUFFLES = 20
 SHUFFLE_CONFIDENCE = 0.9999  # one honest run in ten thousand is taken for a leak
 SUSPICIOUS_IC = 0.12  # twice what an honest model reaches
@@ -56,6 +57,7 @@ def check_evaluation(
             calibration=calibrate(model, graph, stretch.split.validation_T),
             on_progress=unheard,
             should_stop=should_stop,
+            effort=BRIEF,
         )
         folds.append(fold)
     honest, other = folds

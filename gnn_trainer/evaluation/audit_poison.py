@@ -17,6 +17,7 @@ from gnn_trainer.graph.sequence import GraphSequence
 from gnn_trainer.market.frame import BOOK_FIELDS, BoolArray, FloatArray, IntArray, MarketFrame
 
 BarData = TypeVar("BarData", MarketFrame, FeatureFrame, GraphSequence)
+WideData = TypeVar("WideData", MarketFrame, FeatureFrame)
 
 PRICE_SHOCK = 0.3  # standard deviation of a poisoned bar's log price around the symbol's own
 MISSING_SHARE = 0.2  # of poisoned bars that are taken away
@@ -30,6 +31,16 @@ def bars_of(data: BarData, start: int, stop: int) -> BarData:
         if field.name.split("_")[-1].startswith("T")
     }
     return replace(data, **rows)
+
+
+def symbols_of(data: WideData, columns: IntArray) -> WideData:
+    """The data of some symbols, as if there were no others."""
+    kept = {
+        field.name: np.take(getattr(data, field.name), columns, axis=1)
+        for field in fields(data)
+        if field.name.split("_")[-1].startswith("TN")
+    }
+    return replace(data, symbols=tuple(data.symbols[column] for column in columns), **kept)
 
 
 def poison_frame(frame: MarketFrame, rows_T: BoolArray, rng: np.random.Generator) -> MarketFrame:

@@ -25,6 +25,7 @@ from gnn_trainer.graph.sequence import GraphSequence
 from gnn_trainer.market.frame import BoolArray, FloatArray
 from gnn_trainer.market.labels import DOWN, FLAT, UP, ClassArray, direction_classes
 from gnn_trainer.market.splits import Split
+from gnn_trainer.model.baselines import FULL_EFFORT, Effort
 from gnn_trainer.progress import Progress, ProgressListener
 from gnn_trainer.training.fit import FitPlan, fit, without_graph
 from gnn_trainer.training.inference import score_bars
@@ -44,12 +45,13 @@ def evaluate(
     on_progress: ProgressListener,
     truth: Truth | None = None,
     should_stop: Callable[[], bool] = lambda: False,
+    effort: Effort = FULL_EFFORT,
 ) -> Fold:
     """What the model and every baseline say of the test span, and what happened there.
 
     Networks among the baselines are fitted and calibrated like the model, by the same plan.
     `calibration` is the model's; `holding` has the bars of `graph`. `truth` is known of generated
-    markets only.
+    markets only; `effort` is that of the baselines that are no networks.
 
     Raises:
         DataError: the test span has no usable sample.
@@ -84,7 +86,7 @@ def evaluate(
         on_progress(Progress(f"baseline {name}", 0, 1))
 
     scores = rule_scores(graph) | learned_scores(
-        graph, split, model.scaler, seed=plan.seed, pulse=pulse, tell=tell
+        graph, split, model.scaler, seed=plan.seed, pulse=pulse, tell=tell, effort=effort
     )
     if truth is not None:
         scores[ORACLE] = truth.oracle_TN

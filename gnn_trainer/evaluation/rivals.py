@@ -10,6 +10,8 @@ from gnn_trainer.graph.sequence import GraphSequence
 from gnn_trainer.market.frame import FloatArray
 from gnn_trainer.market.splits import Split
 from gnn_trainer.model.baselines import (
+    FULL_EFFORT,
+    Effort,
     Learner,
     Pulse,
     Samples,
@@ -56,6 +58,7 @@ def learned_scores(
     seed: int,
     pulse: Pulse,
     tell: Callable[[str], None],
+    effort: Effort = FULL_EFFORT,
 ) -> dict[str, FloatArray]:
     """Baselines that learn, [T, N] by name; scored are validation and test span.
 
@@ -82,6 +85,7 @@ def learned_scores(
             train_TN=usable_TN & split.train_T[:, None],
             validation_T=split.validation_T,
             scored_T=split.validation_T | split.test_T,
+            effort=effort,
         )
         for name, learner in learners.items():
             tell(name)

@@ -21,7 +21,6 @@ from gnn_trainer.market.frame import BoolArray, FloatArray
 
 RIDGE_PENALTIES = (1.0, 10.0, 100.0, 1e3, 1e4, 1e5)
 TREE_LEAVES = (7, 31)
-TREE_ROUNDS = (25, 50, 100, 200, 400)
 TREE_SETTINGS = {
     "objective": "regression",
     "learning_rate": 0.05,
@@ -36,7 +35,6 @@ TREE_SETTINGS = {
 }
 PERCEPTRON_PENALTIES = (1e-3, 1.0)
 PERCEPTRON_LAYERS = (64, 32)
-PERCEPTRON_EPOCHS = 30
 PERCEPTRON_BATCH = 1024  # rows, or as many as there are
 PATIENCE = 3  # steps of more effort without a better validation score
 
@@ -48,6 +46,17 @@ Learner = Callable[["Samples", int, Pulse], Iterator[Path]]
 
 
 @dataclass(frozen=True)
+class Effort:
+    """How far a learner goes before it has tried enough."""
+
+    tree_rounds: tuple[int, ...] = (25, 50, 100, 200, 400)  # at which trees are judged
+    perceptron_epochs: int = 30
+
+
+FULL_EFFORT = Effort()
+
+
+@dataclass(frozen=True)
 class Samples:
     """What a learner is given: scaled features, what to learn, and where it may learn it."""
 
@@ -56,6 +65,7 @@ class Samples:
     train_TN: BoolArray
     validation_T: BoolArray  # bars to choose settings on
     scored_T: BoolArray  # bars to be scored in the end
+    effort: Effort = FULL_EFFORT
 
     @property
     def training_rows(self) -> tuple[npt.NDArray[np.float32], FloatArray]:
@@ -127,11 +137,11 @@ def boosted_trees(samples: Samples, seed: int, pulse: Pulse) -> Iterator[Path]:
     for leaves in TREE_LEAVES:
         settings = {**TREE_SETTINGS, "num_leaves": leaves, "seed": seed}
         data = lightgbm.Dataset(x, y, params=settings)
-        yield _more_rounds(lightgbm.Booster(settings, data), pulse)
+        yield _more_rounds(lightgbm.Booster(settings, data), samples.effort, pulse)
 
 
-def _more_rounds(booster: lightgbm.Booster, pulse: Pulse) -> Path:
-    for rounds in TREE_ROUNDS:
+def _more_rounds(booster: lightgbm.Booster, effort: Effort, pulse: Pulse) -> Path:
+    for rounds in effort.tree_rounds:
         while booster.current_iteration() < rounds:
             pulse()
             booster.update()
@@ -168,7 +178,7 @@ def _more_epochs(
     threads: ThreadpoolController,
 ) -> Path:
     x, y = samples.training_rows
-    for _ in range(PERCEPTRON_EPOCHS):
+    for _ in range(samples.effort.perceptron_epochs):
         pulse()
         order = rng.permutation(len(x))
         with threads.limit(limits=1, user_api="blas"):

@@ -315,5 +315,5 @@ def test_a_feature_that_is_nearly_too_good_is_suspicious(honest: Subject) -> Non
 def test_a_rehearsal_is_short_and_its_spans_lie_apart(honest: Subject) -> None:
     stretch = audit_fit.stretch_of(honest.graph, honest.split)
     ends = [np.flatnonzero(rows_T)[[0, -1]] for rows_T in vars(stretch.split).values()]
-    assert stretch.graph.num_bars <= audit_fit.REHEARSED_BARS + 9
+    assert stretch.graph.num_bars <= audit_fit.REHEARSED_BARS[1] + 9
     assert all(later[0] - earlier[1] > 3 for earlier, later in itertools.pairwise(ends))

@@ -115,6 +115,7 @@ class _Session:
         self.graph, self.split, self.plan = graph, split, plan
         self.should_stop = should_stop
         self.device = choose_device(plan.fit.device)
+        self.reduced = is_reduced(plan.fit.precision, self.device)
         train_TN = graph.mask_TN & split.train_T[:, None]
         self.scaler: Scaler = fit_scaler(graph.x_TNF, train_TN)
         self.threshold = fit_class_threshold(graph.labels, split.train_T, plan.labels)
@@ -181,7 +182,14 @@ class _Session:
         inputs = self.inputs.chunk(start, stop)
         inputs = replace(inputs, x_TNF=self.hide_books(inputs.x_TNF))
         targets = self.targets.chunk(start, stop, self.train_T)
-        loss = take_step(self.network, state.optimizer, inputs, targets, self.plan.fit.clip_norm)
+        loss = take_step(
+            self.network,
+            state.optimizer,
+            inputs,
+            targets,
+            clip_norm=self.plan.fit.clip_norm,
+            reduced=self.reduced,
+        )
         state.step += 1
         _average_into(state.average, self.network, self.plan.fit.ema_decay, state.step)
         return loss / len(self.network.members)
@@ -225,6 +233,12 @@ class _Session:
             best_epoch=state.best_epoch,
             seed=self.plan.seed,
         )
+
+
+def is_reduced(precision: str, device: torch.device) -> bool:
+    """Whether to multiply in bfloat16. `auto` does on CUDA only: docs/experiments.md has what it
+    is worth on a CPU."""
+    return precision == "bf16" or (precision == "auto" and device.type == "cuda")
 
 
 def choose_device(wanted: str) -> torch.device:

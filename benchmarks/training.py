@@ -116,11 +116,11 @@ class Material:
                 if parameter.dim() > 1:
                     nn.init.normal_(parameter, std=0.1)
         self.optimizer = torch.optim.AdamW(self.ensemble.parameters(), lr=1e-3, fused=True)
-        scaler = fit_scaler(self.graph.x_TNF, self.graph.mask_TN)
-        self.inputs = InputTensors(self.graph, scaler, self.network.history_bars, CPU)
+        self.scaler = fit_scaler(self.graph.x_TNF, self.graph.mask_TN)
+        self.inputs = InputTensors(self.graph, self.scaler, self.network.history_bars, CPU)
         self.targets = TargetTensors(self.graph, 0.5, LabelConfig(horizon=1), CPU)
         self.all_T = torch.ones(self.graph.num_bars, dtype=torch.bool)
-        self.x_TNF = torch.from_numpy(scaler.apply(self.graph.x_TNF))
+        self.x_TNF = torch.from_numpy(self.scaler.apply(self.graph.x_TNF))
 
     @property
     def network(self) -> MarketGNN:

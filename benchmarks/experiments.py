@@ -76,6 +76,7 @@ VARIANTS: dict[str, Changes] = {
     "graph layers 2": {"model": {"graph_layers": 2}},
     "weight decay 0.1": {"fit": {"weight_decay": 0.1}},
     "batch 64": {"fit": {"batch_bars": 64}},
+    "bf16": {"fit": {"precision": "bf16"}},
     "horizon 4": {"labels": {"horizon": 4}},
 }
 

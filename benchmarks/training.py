@@ -116,11 +116,11 @@ class Material:
                 if parameter.dim() > 1:
                     nn.init.normal_(parameter, std=0.1)
         self.optimizer = torch.optim.AdamW(self.ensemble.parameters(), lr=1e-3, fused=True)
-        scaler = fit_scaler(self.graph.x_TNF, self.graph.mask_TN)
-        self.inputs = InputTensors(self.graph, scaler, self.network.history_bars, CPU)
+        self.scaler = fit_scaler(self.graph.x_TNF, self.graph.mask_TN)
+        self.inputs = InputTensors(self.graph, self.scaler, self.network.history_bars, CPU)
         self.targets = TargetTensors(self.graph, 0.5, LabelConfig(horizon=1), CPU)
         self.all_T = torch.ones(self.graph.num_bars, dtype=torch.bool)
-        self.x_TNF = torch.from_numpy(scaler.apply(self.graph.x_TNF))
+        self.x_TNF = torch.from_numpy(self.scaler.apply(self.graph.x_TNF))
 
     @property
     def network(self) -> MarketGNN:
@@ -148,14 +148,21 @@ class Material:
         return data
 
 
-def ours(shape: Shape) -> Work:
+def ours(shape: Shape, *, reduced: bool = False) -> Work:
     material = Material(shape)
     first, behind = material.first, material.graph.num_bars
 
     def step() -> None:
         inputs = material.inputs.chunk(first, behind)
         targets = material.targets_of(first, behind)
-        take_step(material.ensemble, material.optimizer, inputs, targets, CLIP_NORM)
+        take_step(
+            material.ensemble,
+            material.optimizer,
+            inputs,
+            targets,
+            clip_norm=CLIP_NORM,
+            reduced=reduced,
+        )
 
     return step
 
@@ -345,6 +352,7 @@ def _figures_of(shape: Shape, small: bool) -> list[Figure]:
     peers = {f"loader of {size}": (partial(loader, shape, size), size) for size in LOADER_SIZES}
     runs = {
         "ours": (partial(ours, shape), shape.bars),
+        "bf16": (partial(ours, shape, reduced=True), shape.bars),
         **peers,
         "disjoint": (partial(disjoint, shape), shape.bars),
         **{f"product {size}": (partial(matrix_product, size), size) for size in PRODUCTS},
@@ -382,6 +390,9 @@ def _figures_of(shape: Shape, small: bool) -> list[Figure]:
             rate["ours"] / rate["disjoint"],
             "x",
             note=_note(costs["disjoint"]),
+        ),
+        Figure(
+            f"{what}: bf16 over fp32", rate["bf16"] / rate["ours"], "x", note=_note(costs["bf16"])
         ),
         *_off_the_shelf_figures(what, rate, costs, judged),
         Figure(

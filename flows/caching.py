@@ -11,7 +11,7 @@ import logging
 import random
 from collections.abc import Callable
 from functools import cache, wraps
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, ParamSpec, TypeVar, cast
 
@@ -43,6 +43,7 @@ PUBLISHING = (*EVALUATION, "report", "artifact")
 
 _LIBRARIES = (
     "lightgbm",
+    "numba",
     "numpy",
     "polars",
     "scikit-learn",
@@ -121,12 +122,19 @@ def cache_key(task_name: str, rooms: tuple[str, ...], asked_for: object) -> str:
 def code_version(rooms: tuple[str, ...]) -> str:
     """sha256 over the source files of some rooms of the package and the library versions."""
     package = Path(gnn_trainer.__file__).parent
-    digest = hashlib.sha256("".join(f"{name} {version(name)}" for name in _LIBRARIES).encode())
+    digest = hashlib.sha256("".join(f"{name} {_version_of(name)}" for name in _LIBRARIES).encode())
     for room in rooms:
         sources = sorted(_sources(package / room)) or [package / room]
         for source in sources:
             digest.update(f"{source.relative_to(package)}\0".encode() + source.read_bytes())
     return digest.hexdigest()
+
+
+def _version_of(library: str) -> str:
+    try:
+        return version(library)
+    except PackageNotFoundError:  # numba: without it, the same comes out of plainer code
+        return "absent"
 
 
 def _sources(room: Path) -> list[Path]:

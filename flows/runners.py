@@ -28,6 +28,7 @@ from flows.run import Run
 from flows.watch import POLL_S, comes_again, own_run
 from gnn_trainer.control import StopController
 from gnn_trainer.errors import ConfigError, ServiceError, StopRequested
+from gnn_trainer.machine import THREAD_VARIABLES, usable_cores
 from gnn_trainer.services import WalkForwardSettings
 
 logger = logging.getLogger("gnn_trainer.runners")
@@ -51,7 +52,7 @@ def make_runner(settings: WalkForwardSettings, folds: int) -> AnyRunner:
     Raises:
         ConfigError: it is not installed.
     """
-    workers = min(folds, settings.workers or os.cpu_count() or 1)
+    workers = min(folds, settings.workers or usable_cores())
     match settings.runner:
         case "threads":
             return ThreadPoolTaskRunner(max_workers=1)
@@ -68,8 +69,11 @@ def make_runner(settings: WalkForwardSettings, folds: int) -> AnyRunner:
 
 
 def _be_a_worker(workers: int) -> None:
-    """Share the cores, and leave Ctrl-C, which a terminal sends to us all, to the walk."""
-    os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // workers)))
+    """Share the threads that the walk may have, and leave Ctrl-C, which a terminal sends to us all,
+    to the walk."""
+    for name in THREAD_VARIABLES:
+        outermost, *nested = os.environ[name].split(",")
+        os.environ[name] = ",".join((str(max(1, int(outermost) // workers)), *nested))
     signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 

@@ -65,8 +65,13 @@ class CausalEncoder(nn.Module):
     def forward(self, x_TNF: Tensor) -> Tensor:
         """[history_bars + C, N, F] -> [C, N, H]."""
         h: Tensor = self.project(x_TNF)
-        for layer in self.layers():
-            h = causal.causal_layer(h, *layer, self.dropout.kept(h))
+        newest_only = len(x_TNF) == self.history_bars + 1
+        for norm, mix, dilation in self.layers():
+            kept_NH = self.dropout.kept(h)
+            if newest_only:  # dilations double, so every other bar is all that the next layer reads
+                h = causal.thinning_layer(h, norm, mix, kept_NH)
+            else:
+                h = causal.causal_layer(h, norm, mix, dilation, kept_NH)
         return h
 
     def layers(self) -> Iterator[tuple[causal.Affine, causal.Affine, int]]:

@@ -113,8 +113,10 @@ class MarketGNN(nn.Module):
         h = self.encoder(x_TNF)
         for layer in self.graph_layers:
             h = layer(h, edges)
-        view = self.plain_view(x_TNF[self.history_bars :], edges)
-        return read_heads(self.opinion(h) + self.plain(view))
+        deep = self.opinion(h).to(x_TNF.dtype)
+        with torch.autocast(x_TNF.device.type, enabled=False):  # a regression keeps its digits
+            plain = self.plain(self.plain_view(x_TNF[self.history_bars :], edges))
+        return read_heads(deep + plain)
 
     def plain_view(self, x_CNF: Tensor, edges: Edges) -> Tensor:
         """What can be read without depth, [C, N, D]: the newest features of the symbol, the mean of

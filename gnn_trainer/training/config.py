@@ -33,3 +33,7 @@ class FitConfig(BaseModel):
     device: Literal["auto", "cpu", "cuda"] = Field(
         "auto", description="Where to train; auto is the GPU if there is one."
     )
+    precision: Literal["auto", "fp32", "bf16"] = Field(
+        "auto",
+        description="Of matrix products while fitting; auto is bf16 on a GPU and fp32 on a CPU.",
+    )

@@ -115,6 +115,7 @@ class _Session:
         self.graph, self.split, self.plan = graph, split, plan
         self.should_stop = should_stop
         self.device = choose_device(plan.fit.device)
+        self.reduced = is_reduced(plan.fit.precision, self.device)
         train_TN = graph.mask_TN & split.train_T[:, None]
         self.scaler: Scaler = fit_scaler(graph.x_TNF, train_TN)
         self.threshold = fit_class_threshold(graph.labels, split.train_T, plan.labels)
@@ -136,7 +137,7 @@ class _Session:
         self.targets = TargetTensors(graph, self.threshold, plan.labels, self.device)
         self.train_T = torch.from_numpy(split.train_T).to(self.device)
         for name, rows_T in (("training", split.train_T), ("validation", split.validation_T)):
-            if not bool(self.targets.usable_TN[torch.from_numpy(rows_T)].any()):
+            if not self.targets.any_in(0, graph.num_bars, rows_T):
                 raise DataError(
                     f"no usable row in the {name} span of {int(rows_T.sum())} bars; "
                     "check the data report for masked bars"
@@ -154,10 +155,17 @@ class _Session:
         return FitState(self.network, optimizer, average, best=average, history=[])
 
     def train_epoch(self, state: FitState) -> float:
-        """One pass over the training span in shuffled chunks; the mean loss."""
+        """One pass over the training span in shuffled chunks; the mean loss.
+
+        Losses are looked at when all steps have been given to the device, so it never waits.
+        """
         plan = self.plan
         rng = np.random.default_rng((plan.seed, state.epoch))
-        chunks = list(shuffled_chunks(self.split.train_T, plan.fit.batch_bars, rng))
+        chunks = [
+            (start, stop)
+            for start, stop in shuffled_chunks(self.split.train_T, plan.fit.batch_bars, rng)
+            if self.targets.any_in(start, stop, self.split.train_T)
+        ]
         losses = []
         with torch.random.fork_rng():
             torch.manual_seed(int(rng.integers(2**31)))
@@ -168,23 +176,35 @@ class _Session:
                 share = (state.epoch + index / len(chunks)) / plan.epochs
                 _set_rate(state.optimizer, plan.learning_rate * rate_factor(share))
                 losses.append(self._step(state, start, stop))
-        return float(torch.stack(losses).mean())
+        return self._mean_of(losses, state)
 
     def _step(self, state: FitState, start: int, stop: int) -> Tensor:
         inputs = self.inputs.chunk(start, stop)
-        targets = self.targets.chunk(start, stop, self.train_T)
-        if not targets.known_CN.any():
-            return torch.zeros((), device=self.device)
         inputs = replace(inputs, x_TNF=self.hide_books(inputs.x_TNF))
-        loss = take_step(self.network, state.optimizer, inputs, targets, self.plan.fit.clip_norm)
-        if not torch.isfinite(loss):
-            raise TrainingDiverged(
-                f"loss {loss.item()} at epoch {state.epoch + 1}, step {state.step + 1}; "
-                "expected a finite number; lower LEARNING_RATE or change SEED"
-            )
+        targets = self.targets.chunk(start, stop, self.train_T)
+        loss = take_step(
+            self.network,
+            state.optimizer,
+            inputs,
+            targets,
+            clip_norm=self.plan.fit.clip_norm,
+            reduced=self.reduced,
+        )
         state.step += 1
         _average_into(state.average, self.network, self.plan.fit.ema_decay, state.step)
         return loss / len(self.network.members)
+
+    def _mean_of(self, losses: list[Tensor], state: FitState) -> float:
+        values = torch.stack(losses).cpu()
+        lost = (~values.isfinite()).nonzero().flatten()
+        if len(lost):
+            first = int(lost[0])
+            raise TrainingDiverged(
+                f"loss {float(values[first])} at epoch {state.epoch + 1}, "
+                f"step {state.step - len(values) + first + 1}; "
+                "expected a finite number; lower LEARNING_RATE or change SEED"
+            )
+        return float(values.mean())
 
     def validate(self, state: FitState) -> float:
         """RankIC of the averaged weights on the validation span."""
@@ -213,6 +233,12 @@ class _Session:
             best_epoch=state.best_epoch,
             seed=self.plan.seed,
         )
+
+
+def is_reduced(precision: str, device: torch.device) -> bool:
+    """Whether to multiply in bfloat16. `auto` does on CUDA only: docs/experiments.md has what it
+    is worth on a CPU."""
+    return precision == "bf16" or (precision == "auto" and device.type == "cuda")
 
 
 def choose_device(wanted: str) -> torch.device:

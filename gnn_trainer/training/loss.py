@@ -24,22 +24,33 @@ class Targets(NamedTuple):
 
 
 def training_loss(heads: Heads, targets: Targets) -> Tensor:
-    """1 - mean cross-sectional correlation, plus direction and return terms."""
+    """1 - mean cross-sectional correlation, plus direction and return terms; at least one target
+    must be known. No value is read back from the device, nor a shape that depends on one."""
     known = targets.known_CN
     rank = 1.0 - cross_sectional_correlation(heads.rank_CN, targets.rank_CN, known)
-    direction = fn.cross_entropy(heads.logits_CN3[known], targets.direction_CN[known])
-    expected = targets.return_CN[known].clamp(-RETURN_CLIP, RETURN_CLIP)
-    size = fn.huber_loss(heads.return_CN[known], expected)
+    direction_CN = fn.cross_entropy(
+        heads.logits_CN3.flatten(0, 1), targets.direction_CN.flatten(), reduction="none"
+    ).view_as(known)
+    expected_CN = targets.return_CN.clamp(-RETURN_CLIP, RETURN_CLIP)
+    size_CN = fn.huber_loss(heads.return_CN, expected_CN, reduction="none")
+    size, direction = _mean_of(size_CN, known), _mean_of(direction_CN, known)
     return rank + DIRECTION_WEIGHT * direction + RETURN_WEIGHT * size
 
 
 def cross_sectional_correlation(score_CN: Tensor, target_CN: Tensor, known_CN: Tensor) -> Tensor:
-    """Pearson correlation over the symbols of each bar, mean over the bars with enough of them."""
+    """Pearson correlation over the symbols of each bar, mean over the bars with enough of them.
+
+    0 if no bar has.
+    """
     weight = known_CN.to(score_CN.dtype)
     count = weight.sum(dim=1, keepdim=True).clamp_min(1.0)
     score = (score_CN - (score_CN * weight).sum(dim=1, keepdim=True) / count) * weight
     target = (target_CN - (target_CN * weight).sum(dim=1, keepdim=True) / count) * weight
     covariance = (score * target).sum(dim=1)
     norm = torch.sqrt((score**2).sum(dim=1) * (target**2).sum(dim=1) + 1e-8)
-    enough = known_CN.sum(dim=1) >= MIN_SYMBOLS
-    return (covariance / norm)[enough].mean() if enough.any() else score_CN.sum() * 0.0
+    return _mean_of(covariance / norm, known_CN.sum(dim=1) >= MIN_SYMBOLS)
+
+
+def _mean_of(values: Tensor, counted: Tensor) -> Tensor:
+    """Mean of the values that are counted; 0 if none is."""
+    return values.masked_fill(~counted, 0.0).sum() / counted.sum().clamp_min(1)

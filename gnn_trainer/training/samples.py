@@ -104,9 +104,14 @@ class TargetTensors:
         direction = direction_classes(graph.ret_TN, graph.sigma_TN, threshold, labels)
         in_sigmas = np.where(usable, graph.ret_TN / graph.sigma_TN, 0.0)
         self.usable_TN = torch.from_numpy(usable).to(device)
+        self._usable_T: BoolArray = np.any(usable, axis=1)
         self._rank_TN = _on(device, normal_scores(graph.ret_TN, usable))
         self._return_TN = _on(device, in_sigmas)
         self._direction_TN = torch.from_numpy(np.maximum(direction, 0).astype(np.int64)).to(device)
+
+    def any_in(self, start: int, stop: int, rows_T: BoolArray) -> bool:
+        """Whether `chunk` would have a target that counts; known without asking the device."""
+        return bool((self._usable_T[start:stop] & rows_T[start:stop]).any())
 
     def chunk(self, start: int, stop: int, rows_T: Tensor) -> Targets:
         """Labels of bars start..stop-1; only bars marked in `rows_T` count."""

@@ -13,10 +13,17 @@ def take_step(
     optimizer: torch.optim.Optimizer,
     inputs: Inputs,
     targets: Targets,
+    *,
     clip_norm: float,
+    reduced: bool = False,
 ) -> Tensor:
-    """Move every member against its own gradient; the sum of their losses before the move."""
-    opinions = network.opinions(inputs.x_TNF, inputs.edges)
+    """Move every member against its own gradient; the sum of their losses before the move.
+
+    `reduced` multiplies the matrices of the deep part in bfloat16. Weights, sums and the loss keep
+    their precision.
+    """
+    with torch.autocast(inputs.x_TNF.device.type, torch.bfloat16, enabled=reduced):
+        opinions = network.opinions(inputs.x_TNF, inputs.edges)
     loss = torch.stack([training_loss(heads, targets) for heads in opinions]).sum()
     optimizer.zero_grad(set_to_none=True)
     loss.backward()

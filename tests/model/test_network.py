@@ -137,6 +137,9 @@ def test_a_bar_scores_the_same_however_the_bars_are_cut(network: MarketGNN, inpu
     whole = network(x, edges_of(leader, attr)).rank_CN
     tail = network(x[2:], edges_of(leader[2:], attr[2:])).rank_CN
     torch.testing.assert_close(whole[2:], tail)
+    alone = network(x[3:], edges_of(leader[3:], attr[3:])).rank_CN
+    assert len(alone) == 1
+    torch.testing.assert_close(whole[3:], alone)
 
 
 def test_without_graph_edges_change_nothing(inputs: Inputs) -> None:

@@ -187,7 +187,7 @@ def test_fitting_stops_when_validation_no_longer_improves(market: PlantedMarket)
     assert len(model.history) == model.best_epoch + 2
 
 
-def test_a_loss_that_is_not_finite_stops_the_fit_before_the_step(market: PlantedMarket) -> None:
+def test_a_loss_that_is_not_finite_stops_the_fit_in_its_epoch(market: PlantedMarket) -> None:
     with pytest.raises(TrainingDiverged, match=r"loss nan at epoch 1, step \d"):
         fit(market.graph, market.split, small_plan(learning_rate=1e30), on_progress=ignore)
 

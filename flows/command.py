@@ -6,6 +6,7 @@ Exit codes: 0 success or stopped by command, 1 the run failed, 2 bad configurati
 """
 
 import argparse
+import gc
 import os
 import sys
 import threading
@@ -113,6 +114,8 @@ def execute(command: Command, train: Callable[[TrainConfig], Any]) -> int:
         return session.exit_code
     except GnnTrainerError as exc:
         return _refuse(exc)
+    finally:
+        gc.freeze()  # nothing is left to collect: looking through it took two seconds of an exit
     return SUCCESS
 
 

@@ -5,9 +5,12 @@ judged here, only unpacked. Importing twice changes nothing.
 """
 
 import calendar
+import os
+import threading
 import time
 from collections import defaultdict
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 
@@ -28,7 +31,7 @@ _MONTHS_WITHOUT_FILE = 2
 class ArchiveReport:
     """What an import did. `rows` counts the bars and rates read, stored before or not."""
 
-    files: tuple[str, ...]  # paths in the archive, in the order of import
+    files: tuple[str, ...]  # paths in the archive, symbol by symbol
     rows: int
     complete: tuple[str, ...]  # `BTCUSDT 2024-01`: candles that were all stored before, not read
     absent: tuple[str, ...]  # likewise: months of which the archive has no candles
@@ -50,7 +53,8 @@ def import_archive(
 
     `source` names the market as `MarketSource.name` does and ends in `-usdm` or `-spot`. Whole
     files are stored, so some bars around the span come too; funding rates come along on usdm.
-    `wait` is called with the seconds before another attempt at a file.
+    Several symbols at a time, so `on_progress` and `wait`, called with the seconds before another
+    attempt at a file, run in threads of the import.
 
     Raises:
         ConfigError: unknown market or interval, empty span, no such folder, or access refused.
@@ -62,20 +66,40 @@ def import_archive(
             f"nothing to import: {len(symbols)} symbols, {start_ms} to {end_ms} (unix ms); "
             "expected at least one symbol and an end after the start"
         )
-    job = _Import(history, source, open_archive(location, wait), _directory(source), interval)
-    work = [(symbol, month) for symbol in symbols for month in _months(start_ms, end_ms)]
-    for done, (symbol, month) in enumerate(work):
-        shown: dict[str, str | int] = {"symbol": symbol, "month": month.text, "rows": job.rows}
-        on_progress(Progress("import_archive", done, len(work), shown))
-        job.import_month(symbol, month)
-    on_progress(Progress("import_archive", len(work), len(work), {"rows": job.rows}))
-    if not job.files and not job.complete:
-        symbol, month = work[-1]
+    archive, directory = open_archive(location, wait), _directory(source)
+    months = _months(start_ms, end_ms)
+    tally = _Tally(on_progress, len(symbols) * len(months))
+    over = threading.Event()
+
+    def import_symbol(symbol: str) -> _Import:
+        job = _Import(history, source, archive, directory, interval)
+        for month in months:
+            if over.is_set():
+                break
+            tally.tell(symbol, month)
+            tally.count(job.import_month(symbol, month))
+        return job
+
+    # Unpacking and parsing release the interpreter, and symbols share no file.
+    with ThreadPoolExecutor(max_workers=os.cpu_count()) as pool:
+        try:
+            jobs = list(pool.map(import_symbol, symbols))
+        finally:
+            over.set()
+    tally.tell_end()
+    report = ArchiveReport(
+        files=tuple(path for job in jobs for path in job.files),
+        rows=tally.rows,
+        complete=tuple(name for job in jobs for name in job.complete),
+        absent=tuple(name for job in jobs for name in job.absent),
+    )
+    if not report.files and not report.complete:
         raise DataError(
             f"no archive file in {location} for {', '.join(symbols)}; expected for example "
-            f"{job.kline_path('monthly', symbol, month.text)} with its .CHECKSUM beside it"
+            f"{jobs[-1].kline_path('monthly', symbols[-1], months[-1].text)} with its .CHECKSUM "
+            "beside it"
         )
-    return ArchiveReport(tuple(job.files), job.rows, tuple(job.complete), tuple(job.absent))
+    return report
 
 
 @dataclass(frozen=True)
@@ -87,9 +111,35 @@ class _Month:
     is_recent: bool
 
 
+class _Tally:
+    """How far all threads have come; `on_progress` is called by one at a time."""
+
+    def __init__(self, on_progress: ProgressListener, months: int) -> None:
+        self.rows = 0
+        self._on_progress, self._months = on_progress, months
+        self._done = 0
+        self._lock = threading.Lock()
+
+    def tell(self, symbol: str, month: _Month) -> None:
+        with self._lock:
+            shown: dict[str, str | int] = {"symbol": symbol, "month": month.text, "rows": self.rows}
+            self._on_progress(Progress("import_archive", self._done, self._months, shown))
+
+    def count(self, rows: int) -> None:
+        """A month is done."""
+        with self._lock:
+            self._done += 1
+            self.rows += rows
+
+    def tell_end(self) -> None:
+        self._on_progress(
+            Progress("import_archive", self._months, self._months, {"rows": self.rows})
+        )
+
+
 @dataclass
 class _Import:
-    """One import under way, with what it has done so far."""
+    """The import of one symbol, with what it has done so far."""
 
     history: History
     source: str
@@ -101,14 +151,17 @@ class _Import:
     complete: list[str] = field(default_factory=list)
     absent: list[str] = field(default_factory=list)
 
-    def import_month(self, symbol: str, month: _Month) -> None:
-        """Candles of the month's file, or else of its days' files; and its funding rates."""
+    def import_month(self, symbol: str, month: _Month) -> int:
+        """Candles of the month's file, or else of its days' files, and its funding rates; returns
+        how many rows were read."""
+        before = self.rows
         if self._is_complete(symbol, month.asked):
             self.complete.append(f"{symbol} {month.text}")
         elif not self._import_candles(symbol, month):
             self.absent.append(f"{symbol} {month.text}")
         if self.directory == _DIRECTORIES["usdm"]:
             self._import_funding(symbol, month)
+        return self.rows - before
 
     def kline_path(self, period: str, symbol: str, date: str) -> str:
         name = f"{symbol}-{self.interval}-{date}.zip"

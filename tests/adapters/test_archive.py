@@ -95,6 +95,30 @@ def test_the_months_of_a_folder_are_stored(importer: Importer, folder: Path) -> 
     assert importer.progress[-1].fraction == 1
 
 
+def test_symbols_that_are_imported_side_by_side_are_all_stored_and_told_in_order(
+    importer: Importer, folder: Path
+) -> None:
+    symbols = tuple(f"SYM{count}USDT" for count in range(9))
+    for symbol in symbols:
+        publish_months(folder, symbol)
+
+    report = importer(folder, symbols=symbols)
+
+    assert report.rows == len(symbols) * BARS.height
+    assert [path.split("/")[-3] for path in report.files] == [s for s in symbols for _ in MONTHS]
+    assert all(importer.stored(symbol=symbol).equals(BARS) for symbol in symbols)
+    assert importer.progress[-1].done == importer.progress[-1].total == len(symbols) * len(MONTHS)
+
+
+def test_one_bad_file_ends_the_import_of_all_symbols(importer: Importer, folder: Path) -> None:
+    publish_months(folder, "SYM0USDT")
+    publish_months(folder, "SYM1USDT")
+    put(folder, f"{UM}/monthly/klines/SYM0USDT/1h/SYM0USDT-1h-2025-01.zip", b"not a zip")
+
+    with pytest.raises(DataError, match="SYM0USDT-1h-2025-01"):
+        importer(folder, symbols=("SYM0USDT", "SYM1USDT"))
+
+
 def test_files_in_one_flat_folder_are_found(importer: Importer, folder: Path) -> None:
     for date, table in MONTHS.items():
         stem = f"BTCUSDT-1h-{date}"

@@ -1,24 +1,41 @@
 """Runs the registry over a frame."""
 
+import math
+import mmap
+import os
+import tempfile
+from pathlib import Path
+
 import numpy as np
 
 from gnn_trainer.features.config import FeatureConfig
 from gnn_trainer.features.frame import FeatureFrame, Float32Array
 from gnn_trainer.features.ingredients import Ingredients
 from gnn_trainer.features.registry import FEATURES, feature_names, longest_lookback
+from gnn_trainer.market.durable import storage_errors
 from gnn_trainer.market.frame import BoolArray, MarketFrame
 
 BLOCK_BARS = 2048  # makes light of the overlap; intermediate results still fit the cache
 
 
-def build_features(frame: MarketFrame, config: FeatureConfig) -> FeatureFrame:
+def build_features(
+    frame: MarketFrame, config: FeatureConfig, folder: Path | None = None
+) -> FeatureFrame:
     """Features of every symbol at every bar, float32.
 
     Causal to the last bit: cutting the frame after bar t, or changing what comes later, changes no
     value at or before t. Nor does what lies further back than `longest_lookback`, which is why the
     frame can be walked through in blocks. All features of an invalid bar are NaN.
+
+    With a folder they lie in a nameless file there, mapped, instead of in memory, which then holds
+    one block of them at a time; the file goes when the features do.
+
+    Raises:
+        ConfigError, ServiceError: the folder cannot be written, the disk is full.
     """
-    x_TNF = np.empty((frame.num_bars, frame.num_symbols, len(FEATURES)), np.float32)
+    shape = (frame.num_bars, frame.num_symbols, len(FEATURES))
+    mapped = None if folder is None else _nameless_file(folder, 4 * math.prod(shape))
+    x_TNF = np.ndarray(shape, np.float32, mapped)
     mask_TN = np.empty((frame.num_bars, frame.num_symbols), np.bool_)
     lookback = longest_lookback(config)
     step = max(BLOCK_BARS, 2 * lookback)
@@ -26,6 +43,8 @@ def build_features(frame: MarketFrame, config: FeatureConfig) -> FeatureFrame:
         first, stop = max(0, start - lookback), min(start + step, frame.num_bars)
         block_FTN, mask_TN[start:stop] = _compute(frame.bars(first, stop), start - first, config)
         x_TNF[start:stop] = block_FTN.transpose(1, 2, 0)
+        if mapped is not None:
+            mapped.madvise(mmap.MADV_DONTNEED)  # what was written stays in the file
     return FeatureFrame(
         symbols=frame.symbols,
         interval_ms=frame.interval_ms,
@@ -34,6 +53,13 @@ def build_features(frame: MarketFrame, config: FeatureConfig) -> FeatureFrame:
         x_TNF=x_TNF,
         mask_TN=mask_TN,
     )
+
+
+def _nameless_file(folder: Path, num_bytes: int) -> mmap.mmap:
+    with storage_errors(folder), tempfile.TemporaryFile(dir=folder) as file:
+        # All of it is taken at once: to run out of disk while writing to a map ends the process.
+        os.posix_fallocate(file.fileno(), 0, max(num_bytes, 1))
+        return mmap.mmap(file.fileno(), 0)
 
 
 def _compute(

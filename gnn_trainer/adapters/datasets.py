@@ -31,21 +31,8 @@ if TYPE_CHECKING:
     T = TypeVar("T", bound=DataclassInstance)
 
 _HEADER = "fields"
-_NAMES = {
-    np.dtype(kind): name
-    for kind, name in (
-        ("?", "BOOL"),
-        ("i1", "I8"),
-        ("u1", "U8"),
-        ("i2", "I16"),
-        ("i4", "I32"),
-        ("i8", "I64"),
-        ("f2", "F16"),
-        ("f4", "F32"),
-        ("f8", "F64"),
-    )
-}  # of safetensors; fmt: skip
-_KINDS = {name: kind for kind, name in _NAMES.items()}
+_KINDS = {"BOOL": "?", "U8": "u1", "I32": "i4", "I64": "i8", "F32": "f4", "F64": "f8"}
+_NAMES = {np.dtype(kind): name for name, kind in _KINDS.items()}
 KEPT_PER_KIND = 8
 
 

@@ -31,7 +31,9 @@ if TYPE_CHECKING:
     T = TypeVar("T", bound=DataclassInstance)
 
 _HEADER = "fields"
-_KINDS = {"BOOL": "?", "U8": "u1", "I32": "i4", "I64": "i8", "F32": "f4", "F64": "f8"}
+_KINDS = {
+    "BOOL": "?", "I8": "i1", "U8": "u1", "I32": "i4", "I64": "i8", "F32": "f4", "F64": "f8",
+}  # of safetensors, as numpy calls them  # fmt: skip
 _NAMES = {np.dtype(kind): name for name, kind in _KINDS.items()}
 KEPT_PER_KIND = 8
 

@@ -2,8 +2,8 @@
 
 import math
 import mmap
-import os
 import tempfile
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -27,24 +27,19 @@ def build_features(
     value at or before t. Nor does what lies further back than `longest_lookback`, which is why the
     frame can be walked through in blocks. All features of an invalid bar are NaN.
 
-    With a folder they lie in a nameless file there, mapped, instead of in memory, which then holds
-    one block of them at a time; the file goes when the features do.
+    With a folder they lie in a nameless file there, a private map of which is returned, and memory
+    holds one block of them at a time; the file goes when the features do.
 
     Raises:
         ConfigError, ServiceError: the folder cannot be written, the disk is full.
     """
-    shape = (frame.num_bars, frame.num_symbols, len(FEATURES))
-    mapped = None if folder is None else _nameless_file(folder, 4 * math.prod(shape))
-    x_TNF = np.ndarray(shape, np.float32, mapped)
     mask_TN = np.empty((frame.num_bars, frame.num_symbols), np.bool_)
-    lookback = longest_lookback(config)
-    step = max(BLOCK_BARS, 2 * lookback)
-    for start in range(0, frame.num_bars, step):
-        first, stop = max(0, start - lookback), min(start + step, frame.num_bars)
-        block_FTN, mask_TN[start:stop] = _compute(frame.bars(first, stop), start - first, config)
-        x_TNF[start:stop] = block_FTN.transpose(1, 2, 0)
-        if mapped is not None:
-            mapped.madvise(mmap.MADV_DONTNEED)  # what was written stays in the file
+    shape = (*mask_TN.shape, len(FEATURES))
+    blocks = _blocks(frame, config, mask_TN)
+    if folder is None or not math.prod(shape):  # nothing cannot be mapped
+        x_TNF = _joined(blocks, shape)
+    else:
+        x_TNF = _filed(blocks, shape, folder)
     return FeatureFrame(
         symbols=frame.symbols,
         interval_ms=frame.interval_ms,
@@ -55,11 +50,34 @@ def build_features(
     )
 
 
-def _nameless_file(folder: Path, num_bytes: int) -> mmap.mmap:
+def _blocks(
+    frame: MarketFrame, config: FeatureConfig, mask_TN: BoolArray
+) -> Iterator[Float32Array]:
+    """Features [T, N, F] of one stretch of bars after the other, whose masks go to mask_TN."""
+    lookback = longest_lookback(config)
+    step = max(BLOCK_BARS, 2 * lookback)
+    for start in range(0, frame.num_bars, step):
+        first, stop = max(0, start - lookback), min(start + step, frame.num_bars)
+        x_FTN, mask_TN[start:stop] = _compute(frame.bars(first, stop), start - first, config)
+        yield x_FTN.transpose(1, 2, 0)
+
+
+def _joined(blocks: Iterable[Float32Array], shape: tuple[int, ...]) -> Float32Array:
+    x_TNF = np.empty(shape, np.float32)
+    start = 0
+    for block_TNF in blocks:
+        x_TNF[start : start + len(block_TNF)] = block_TNF
+        start += len(block_TNF)
+    return x_TNF
+
+
+def _filed(blocks: Iterable[Float32Array], shape: tuple[int, ...], folder: Path) -> Float32Array:
     with storage_errors(folder), tempfile.TemporaryFile(dir=folder) as file:
-        # All of it is taken at once: to run out of disk while writing to a map ends the process.
-        os.posix_fallocate(file.fileno(), 0, max(num_bytes, 1))
-        return mmap.mmap(file.fileno(), 0)
+        for block_TNF in blocks:
+            file.write(block_TNF.tobytes())
+        file.flush()
+        content = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_COPY)
+    return np.ndarray(shape, np.float32, content)
 
 
 def _compute(

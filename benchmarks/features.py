@@ -6,9 +6,11 @@ and polars long tables sorted by symbol and time with one column per feature, ou
 """
 
 import math
+import tempfile
 from collections.abc import Callable
 from dataclasses import fields
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,12 +19,13 @@ import polars as pl
 
 from benchmarks.figures import Figure, main
 from benchmarks.side_by_side import Contestant, Cost, in_turns, peak_growth_mb
-from gnn_trainer.features.build import build_features
+from gnn_trainer.features.build import BLOCK_BARS, build_features
 from gnn_trainer.features.config import FeatureConfig
 from gnn_trainer.features.registry import feature_names
 from gnn_trainer.market.frame import BOOK_FIELDS, MarketFrame
 
 NUM_SYMBOLS, NUM_BARS, SMALL_BARS, WIDE_SYMBOLS = 100, 10_000, 2_500, 500
+BARS_OF_A_YEAR = 365 * 288
 HOUR_MS, DAY_MS = 3_600_000, 86_400_000
 CONFIG = FeatureConfig()
 SHORT, MEDIUM, LONG = CONFIG.short_window, CONFIG.medium_window, CONFIG.long_window
@@ -312,6 +315,20 @@ def our_work(num_bars: int, num_symbols: int) -> Callable[[], object]:
     return partial(build_features, random_market(num_bars, num_symbols), CONFIG)
 
 
+def our_work_in_a_file(num_bars: int, num_symbols: int) -> Callable[[], object]:
+    folder = Path(tempfile.gettempdir())
+    return partial(build_features, random_market(num_bars, num_symbols), CONFIG, folder)
+
+
+def bytes_of_bars(num_symbols: int) -> float:
+    """Memory that one bar of one symbol takes in a MarketFrame."""
+    frame = random_market(10, num_symbols)
+    arrays = (getattr(frame, field.name) for field in fields(frame))
+    return sum(array.nbytes for array in arrays if isinstance(array, np.ndarray)) / (
+        10 * num_symbols
+    )
+
+
 def copying(num_bars: int, num_symbols: int) -> Callable[[], object]:
     """What no builder of float32 features can beat: writing as many values once."""
     x_TNF = np.ones((num_bars, num_symbols, len(feature_names())), np.float32)
@@ -347,6 +364,9 @@ def lines(small: bool) -> list[Figure]:
     )
     costs = in_turns(contestants)
     growth_mb = {rival.name: peak_growth_mb(rival) for rival in contestants[:3]}
+    filed = Contestant("filed", partial(our_work_in_a_file, 4 * BLOCK_BARS, WIDE_SYMBOLS))
+    bars_gb = bytes_of_bars(WIDE_SYMBOLS) * WIDE_SYMBOLS * BARS_OF_A_YEAR / 2**30
+    block_gb = peak_growth_mb(filed) / 1024
     ours, output_mb = costs["ours"], rows * len(feature_names()) * 4 / 2**20
     what = f"features, {NUM_SYMBOLS} symbols x {num_bars} bars"
 
@@ -380,6 +400,12 @@ def lines(small: bool) -> list[Figure]:
         Figure(
             f"features, {wide[1]} symbols x {wide[0]} bars: ours, rows per CPU-second",
             wide[0] * wide[1] / costs["wide"].cpu_s / 1e6, "M/s",
+        ),
+        Figure(
+            f"features, {WIDE_SYMBOLS} symbols x {BARS_OF_A_YEAR} bars (5m, a year): memory",
+            bars_gb + block_gb, "GB", 8.0, more_is_better=False,
+            note=f"{bars_gb:.2f} of bars, computed, and {block_gb:.2f}, measured: it is the same "
+            "for any number of bars when features go to a file",
         ),
     ]  # fmt: skip
 

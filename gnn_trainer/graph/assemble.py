@@ -1,10 +1,11 @@
 """From features and labels to a GraphSequence; edges at bar t read bars <= t only."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
+from threadpoolctl import threadpool_limits
 
-from gnn_trainer.features.frame import FeatureFrame
+from gnn_trainer.features.frame import FeatureFrame, Float32Array
 from gnn_trainer.features.returns import log_returns
 from gnn_trainer.graph.config import GraphConfig
 from gnn_trainer.graph.edges import (
@@ -12,8 +13,9 @@ from gnn_trainer.graph.edges import (
     RETURN_FEATURES,
     VOLUME_FEATURE,
     EdgeRule,
-    RunningCorrelation,
+    RunningCorrelations,
     Signals,
+    add_up,
     choose_leaders,
     edge_rules,
     shrink,
@@ -25,7 +27,7 @@ from gnn_trainer.graph.relations import (
     place_relations,
 )
 from gnn_trainer.graph.sequence import GraphSequence
-from gnn_trainer.market.frame import FloatArray, IntArray, MarketFrame
+from gnn_trainer.market.frame import IntArray, MarketFrame
 from gnn_trainer.market.labels import LabelConfig, make_labels
 
 EDGE_UNIT = 0.1  # edge attributes are shrunken correlations in tenths, so they are of order one
@@ -77,9 +79,10 @@ def assemble_graph(
 def signals_of(features: FeatureFrame) -> Signals:
     """The features that edge rules compare; NaN wherever the symbol is masked."""
 
-    def column(name: str) -> FloatArray:
-        values = features.x_TNF[:, :, features.names.index(name)].astype(np.float64)
-        return np.where(features.mask_TN, values, np.nan)
+    def column(name: str) -> Float32Array:
+        values = features.x_TNF[:, :, features.names.index(name)].copy()
+        values[~features.mask_TN] = np.nan
+        return values
 
     return Signals(column(RETURN_FEATURES[0]), column(FLOW_FEATURE), column(VOLUME_FEATURE))
 
@@ -95,27 +98,35 @@ def draw_edges(
     Returns:
         leader_RNk int32 (-1 = none), attr_RNkE float32 (0 where none), refresh_T int64 (-1 = none).
     """
+    with threadpool_limits(1, user_api="blas"):  # the products are too thin to be shared out
+        return _draw(rules, config, relations)
+
+
+def _draw(
+    rules: Sequence[EdgeRule], config: GraphConfig, relations: PlacedRelations | None
+) -> tuple[np.ndarray, np.ndarray, IntArray]:
     num_bars, num_symbols = rules[0].follower_TN.shape
-    running = [RunningCorrelation(rule, config.half_life_bars) for rule in rules]
+    running = RunningCorrelations(rules, config.half_life_bars)
+    correlation_ENN, noise_ENN = running.correlation_ENN, running.noise_ENN
     drawn_after = range(config.warmup_bars, num_bars + 1, config.refresh_bars)
     edges = _Edges(num_bars)
     taken = 0
     for stop in drawn_after:
-        for correlation in running:
-            correlation.advance(taken, stop)
+        running.advance(taken, stop)
+        running.correlate()
         taken = stop
-        strength_ENN = np.stack([shrink(*correlation.correlation()) for correlation in running])
-        merits = (rule.merit(strength) for rule, strength in zip(rules, strength_ENN, strict=True))
-        leader_Nk, _ = choose_leaders(np.stack(tuple(merits)), config.neighbours)
+        score_NN = add_up(_merits(rules, correlation_ENN, noise_ENN))
+        leader_Nk, _ = choose_leaders(score_NN, config.neighbours)
         if relations is None:
-            edges.add(stop - 1, leader_Nk, _attributes(strength_ENN, leader_Nk))
+            edges.add(stop - 1, leader_Nk, _attributes(correlation_ENN, noise_ENN, leader_Nk))
             continue
         last = min(stop - 1 + config.refresh_bars, num_bars)
         for bar in (stop - 1, *relations.changes(stop - 1, last)):
             value_NNA = relations.at(bar)
             both_Nk = add_leaders(leader_Nk, value_NNA, config.relation_neighbours)
-            measured = _attributes(strength_ENN, both_Nk)
+            measured = _attributes(correlation_ENN, noise_ENN, both_Nk)
             related = _of_pairs(np.moveaxis(value_NNA, -1, 0), both_Nk)
+            related = related * (both_Nk >= 0)[..., None]
             edges.add(bar, both_Nk, np.concatenate((measured, related), axis=-1))
     if not edges.leaders:
         count = min(config.neighbours, num_symbols - 1)
@@ -142,12 +153,28 @@ class _Edges:
         self.attrs.append(attr_NkE)
 
 
-def _attributes(strength_ENN: FloatArray, leader_Nk: np.ndarray) -> np.ndarray:
-    return (_of_pairs(strength_ENN, leader_Nk) / EDGE_UNIT).astype(np.float32)
+def _merits(
+    rules: Sequence[EdgeRule], correlation_ENN: Float32Array, noise_ENN: Float32Array
+) -> Iterator[Float32Array]:
+    """What each rule says for every pair, one after the other in the same place."""
+    merit_NN = np.empty_like(correlation_ENN[0])
+    for rule, correlation, noise in zip(rules, correlation_ENN, noise_ENN, strict=True):
+        if rule.chosen_for != "none":
+            yield shrink(rule.merit(correlation, out=merit_NN), noise)
+
+
+def _attributes(
+    correlation_ENN: Float32Array, noise_ENN: Float32Array, leader_Nk: np.ndarray
+) -> Float32Array:
+    """Shrunken correlations of the chosen pairs, [N, k, E]; 0 where there is no edge."""
+    correlation = _of_pairs(correlation_ENN, leader_Nk)
+    strength = shrink(np.abs(correlation), _of_pairs(noise_ENN, leader_Nk))
+    attributes: Float32Array = np.copysign(strength, correlation) / EDGE_UNIT
+    return attributes * (leader_Nk >= 0)[..., None]
 
 
 def _of_pairs(value_ENN: np.ndarray, leader_Nk: np.ndarray) -> np.ndarray:
-    """Values of the chosen pairs, [N, k, E]; 0 where there is no edge."""
-    rows = np.arange(len(leader_Nk))[:, None]
-    chosen_ENk = value_ENN[:, rows, np.maximum(leader_Nk, 0)] * (leader_Nk >= 0)
-    return np.moveaxis(chosen_ENk, 0, -1)
+    """Values of the chosen pairs, [N, k, E]; those of any pair where there is no edge."""
+    num_values, num_symbols, _ = value_ENN.shape
+    pair_Nk = np.arange(num_symbols)[:, None] * num_symbols + np.maximum(leader_Nk, 0)
+    return np.moveaxis(value_ENN.reshape(num_values, -1).take(pair_Nk, axis=1), 0, -1)

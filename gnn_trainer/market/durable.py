@@ -18,8 +18,8 @@ _FULL = (errno.ENOSPC, errno.EDQUOT)
 _FORBIDDEN = (errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOTDIR, errno.EEXIST)
 
 
-def write_whole(path: Path, data: bytes | memoryview) -> None:
-    """Replace `path` by `data` in one step that survives a kill and a power cut.
+def write_whole(path: Path, *pieces: bytes | memoryview) -> None:
+    """Replace `path` by the pieces in one step that survives a kill and a power cut.
 
     Raises:
         ConfigError: the folder may not be written.
@@ -29,7 +29,7 @@ def write_whole(path: Path, data: bytes | memoryview) -> None:
     with storage_errors(path):
         try:
             with temporary.open("wb") as file:
-                file.write(data)
+                file.writelines(pieces)
                 file.flush()
                 os.fsync(file.fileno())
             os.replace(temporary, path)

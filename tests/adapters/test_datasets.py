@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 import pytest
+from safetensors.numpy import load_file
 
 from gnn_trainer.adapters.datasets import DatasetStore, tables_fingerprint
 from gnn_trainer.errors import DataError
@@ -49,6 +50,32 @@ def test_a_dataset_comes_back_as_it_was_put(tmp_path: Path) -> None:
     np.testing.assert_array_equal(back.x_TN, sample.x_TN)
     np.testing.assert_array_equal(back.mask_TN, sample.mask_TN)
     assert back.x_TN.dtype == np.float32
+
+
+def test_writing_to_what_was_read_changes_nothing_stored(tmp_path: Path) -> None:
+    store, sample = DatasetStore(tmp_path), make_sample()
+    ref = store.put(sample, rows=3)
+
+    store.get(ref, Sample).x_TN[...] = 7.0
+
+    np.testing.assert_array_equal(store.get(ref, Sample).x_TN, sample.x_TN)
+
+
+def test_a_dataset_is_a_safetensors_file(tmp_path: Path) -> None:
+    store, sample = DatasetStore(tmp_path), make_sample()
+
+    tensors = load_file(tmp_path / store.put(sample, rows=3).uri)
+
+    assert tensors.keys() == {"x_TN", "mask_TN"}
+    np.testing.assert_array_equal(tensors["x_TN"], sample.x_TN)
+    np.testing.assert_array_equal(tensors["mask_TN"], sample.mask_TN)
+
+
+def test_an_array_of_nothing_comes_back(tmp_path: Path) -> None:
+    store = DatasetStore(tmp_path)
+    empty = Sample(**{**vars(make_sample()), "x_TN": np.empty((0, 2), np.float32)})
+
+    assert store.get(store.put(empty, rows=0), Sample).x_TN.shape == (0, 2)
 
 
 def test_equal_content_has_one_reference_and_other_content_another(tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """Every feature against the plain reference, and what it does with gaps and absent sources."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -81,6 +82,11 @@ def test_the_first_bars_are_unknown_until_half_a_window_has_passed() -> None:
     features = build_features(small_market(60, 3, gap_share=0), SMALL_WINDOWS)
     assert not features.mask_TN[:8].any()
     assert features.mask_TN[8:].all()
+
+
+def test_features_in_a_file_are_those_in_memory(tmp_path: Path, built: FeatureFrame) -> None:
+    assert same_bits(build_features(MARKET, SMALL_WINDOWS, tmp_path), built)
+    assert not list(tmp_path.iterdir())
 
 
 def test_permuting_symbols_permutes_features(built: FeatureFrame) -> None:

@@ -167,12 +167,12 @@ def test_a_graph_of_the_end_of_its_month(run: Run, monkeypatch: pytest.MonkeyPat
 
 
 def test_a_graph_of_all_bars(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    real = edges.RunningCorrelation.advance
+    real = edges.RunningCorrelations.advance
 
     def everything(self: Any, start: int, stop: int) -> None:
-        real(self, start, stop if start else len(self._follower))
+        real(self, start, stop if start else self.num_bars)
 
-    monkeypatch.setattr(edges.RunningCorrelation, "advance", everything)
+    monkeypatch.setattr(edges.RunningCorrelations, "advance", everything)
     assert "edge rule flow_lead knows later bars" in run("edges")
 
 

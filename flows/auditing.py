@@ -1,6 +1,8 @@
 """What a run hands to the leak audit, and what people see of its findings."""
 
 import logging
+from collections.abc import Iterable
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from prefect.artifacts import create_table_artifact
@@ -14,6 +16,7 @@ from gnn_trainer.market.frame import MarketFrame
 from gnn_trainer.market.splits import Split
 
 if TYPE_CHECKING:
+    from gnn_trainer.artifact.bundle import Bundle
     from gnn_trainer.evaluation.audit import Subject
     from gnn_trainer.evaluation.audit_report import AuditReport
 
@@ -34,8 +37,8 @@ def audit_terms(run: Run) -> tuple[object, ...]:
     )
 
 
-def find_leaks(run: Run, subject: "Subject") -> Audit:
-    """Audit a model, show what was found, and keep it.
+def find_leaks(run: Run, subject: "Subject", others: Iterable[tuple[str, "Subject"]] = ()) -> Audit:
+    """Audit a model and `others` that came of the same graph; show what was found, and keep it.
 
     Raises:
         LeakFound: something knew what nobody could know at the time.
@@ -43,6 +46,12 @@ def find_leaks(run: Run, subject: "Subject") -> Audit:
     from gnn_trainer.evaluation import audit as audit_room
 
     report = audit_room.audit(subject, on_progress=run.on_progress, should_stop=run.should_stop)
+    for name, other in others:
+        report = report.joined(
+            audit_room.audit_training(
+                other, name, on_progress=run.on_progress, should_stop=run.should_stop
+            )
+        )
     show_audit(run.config.model_name, report)
     for suspicion in report.suspicions:
         logger.warning("suspicious: %s", suspicion)
@@ -83,6 +92,18 @@ def subject_of(
         split=split or split_of(run, sequence),
         embargo_bars=config.split.embargo_bars,
         plan=fit_plan(run.config),
+        fitted=Fitted(bundle.model, bundle.calibration, bundle.novelty),
+    )
+
+
+def retrained(subject: "Subject", bundle: "Bundle", split: Split, seed: int) -> "Subject":
+    """The same market with another model, which was to be fitted on `split` with `seed`."""
+    from gnn_trainer.evaluation.audit_model import Fitted
+
+    return replace(
+        subject,
+        split=split,
+        plan=replace(subject.plan, seed=seed),
         fitted=Fitted(bundle.model, bundle.calibration, bundle.novelty),
     )
 

@@ -172,7 +172,7 @@ def build_features(run: Run, candles: Rows, books: Rows, funding: Rows) -> Featu
     )
     log_defects(data_report)
     require_enough(frame, run.config.split.min_bars)
-    features = features_room.build_features(frame, run.config.features)
+    features = features_room.build_features(frame, run.config.features, run.should_stop)
     return Features(
         frame=run.datasets.put(frame, rows=frame.num_bars),
         features=run.datasets.put(features, rows=frame.num_bars),
@@ -215,6 +215,7 @@ def assemble_graph(run: Run, features: Features, relations: Relations) -> Graph:
         run.config.graph,
         run.config.labels,
         relations_of(run.datasets, relations.relations),
+        run.should_stop,
     )
     return Graph(graph=run.datasets.put(graph, rows=graph.num_bars), relations=relations.relations)
 

@@ -1,7 +1,10 @@
 """Runs the registry over a frame."""
 
+from collections.abc import Callable
+
 import numpy as np
 
+from gnn_trainer.errors import StopRequested
 from gnn_trainer.features.config import FeatureConfig
 from gnn_trainer.features.frame import FeatureFrame, Float32Array
 from gnn_trainer.features.ingredients import Ingredients
@@ -11,18 +14,25 @@ from gnn_trainer.market.frame import BoolArray, MarketFrame
 BLOCK_BARS = 1024  # large enough to make light of the overlap, small enough for the cache
 
 
-def build_features(frame: MarketFrame, config: FeatureConfig) -> FeatureFrame:
+def build_features(
+    frame: MarketFrame, config: FeatureConfig, should_stop: Callable[[], bool] = lambda: False
+) -> FeatureFrame:
     """Features of every symbol at every bar, float32; computed in float64.
 
     Causal to the last bit: cutting the frame after bar t, or changing what comes later, changes no
     value at or before t. Nor does what lies further back than `longest_lookback`, which is why the
     frame can be walked through in blocks. All features of an invalid bar are NaN.
+
+    Raises:
+        StopRequested: `should_stop`, asked before every block, said yes.
     """
     x_TNF = np.empty((frame.num_bars, frame.num_symbols, len(FEATURES)), np.float32)
     mask_TN = np.empty((frame.num_bars, frame.num_symbols), np.bool_)
     lookback = longest_lookback(config)
     step = max(BLOCK_BARS, 2 * lookback)
     for start in range(0, frame.num_bars, step):
+        if should_stop():
+            raise StopRequested(f"stopped at bar {start} of {frame.num_bars}")
         first, stop = max(0, start - lookback), min(start + step, frame.num_bars)
         block_FTN, block_mask_TN = _compute(frame.bars(first, stop), config)
         x_TNF[start:stop] = block_FTN[:, start - first :].transpose(1, 2, 0)

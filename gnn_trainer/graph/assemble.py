@@ -1,9 +1,10 @@
 """From features and labels to a GraphSequence; edges at bar t read bars <= t only."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
+from gnn_trainer.errors import StopRequested
 from gnn_trainer.features.frame import FeatureFrame
 from gnn_trainer.features.returns import log_returns
 from gnn_trainer.graph.config import GraphConfig
@@ -37,10 +38,14 @@ def assemble_graph(
     config: GraphConfig,
     labels: LabelConfig,
     relations: Relations | None = None,
+    should_stop: Callable[[], bool] = lambda: False,
 ) -> GraphSequence:
     """Join features, labels and a dynamic graph over the same bars and symbols.
 
     `relations` add one edge attribute for each of their values, behind those of the rules.
+
+    Raises:
+        StopRequested: `should_stop`, asked before every redrawing, said yes.
     """
     signals = signals_of(features)
     rules = edge_rules(signals, config)
@@ -49,7 +54,7 @@ def assemble_graph(
         placed = place_relations(
             relations, features.symbols, features.open_time_T, features.interval_ms
         )
-    leader_RNk, attr_RNkE, refresh_T = draw_edges(rules, config, placed)
+    leader_RNk, attr_RNkE, refresh_T = draw_edges(rules, config, placed, should_stop)
     related = () if relations is None else relations.names
     targets = make_labels(frame, labels)
     return GraphSequence(
@@ -85,7 +90,10 @@ def signals_of(features: FeatureFrame) -> Signals:
 
 
 def draw_edges(
-    rules: Sequence[EdgeRule], config: GraphConfig, relations: PlacedRelations | None = None
+    rules: Sequence[EdgeRule],
+    config: GraphConfig,
+    relations: PlacedRelations | None = None,
+    should_stop: Callable[[], bool] = lambda: False,
 ) -> tuple[np.ndarray, np.ndarray, IntArray]:
     """Leaders and edge attributes at each refresh, and the refresh in force at each bar.
 
@@ -101,6 +109,8 @@ def draw_edges(
     edges = _Edges(num_bars)
     taken = 0
     for stop in drawn_after:
+        if should_stop():
+            raise StopRequested(f"stopped at bar {taken} of {num_bars}")
         for correlation in running:
             correlation.advance(taken, stop)
         taken = stop

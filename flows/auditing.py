@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from gnn_trainer.artifact.bundle import Bundle
     from gnn_trainer.evaluation.audit import Subject
     from gnn_trainer.evaluation.audit_report import AuditReport
+    from gnn_trainer.evaluation.protocol import Fold
 
 
 logger = logging.getLogger("gnn_trainer.auditing")
@@ -106,6 +107,20 @@ def retrained(subject: "Subject", bundle: "Bundle", split: Split, seed: int) -> 
         plan=replace(subject.plan, seed=seed),
         fitted=Fitted(bundle.model, bundle.calibration, bundle.novelty),
     )
+
+
+def require_judged(run: Run, graph: Graph, judged: "Iterable[tuple[Fold, Split]]") -> None:
+    """Let a report be made only of folds that were judged on the test spans they have.
+
+    Raises:
+        LeakFound: a fold speaks of other bars.
+    """
+    from gnn_trainer.evaluation.audit_report import AuditReport
+    from gnn_trainer.evaluation.audit_split import check_judged
+
+    times_T = run.datasets.get(graph.graph, GraphSequence).open_time_T
+    checks = tuple(check_judged(fold, times_T, split) for fold, split in judged)
+    AuditReport(checks).require_passed()
 
 
 def show_audit(model_name: str, report: "AuditReport") -> None:

@@ -10,7 +10,7 @@ from uuid import uuid4
 
 from prefect.artifacts import create_markdown_artifact
 
-from flows.auditing import audit_terms, find_leaks, subject_of
+from flows.auditing import audit_terms, find_leaks, require_judged, subject_of
 from flows.caching import (
     EVALUATION,
     FEATURES,
@@ -309,6 +309,7 @@ def evaluate_model(
         truth=run.truth(sequence),
         should_stop=run.should_stop,
     )
+    require_judged(run, graph, [(fold, split_of(run, sequence))])
     return report_on(run, features, graph, Judged([fold], bundle, split, audit))
 
 

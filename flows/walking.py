@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from prefect.client.schemas.objects import State
 from prefect.futures import PrefectFuture
 
-from flows.auditing import audit_terms, find_leaks, retrained, subject_of
+from flows.auditing import audit_terms, find_leaks, require_judged, retrained, subject_of
 from flows.caching import EVALUATION, PUBLISHING, cached_task, code_version
 from flows.delivering import StoppableStore, data_of
 from flows.folds import FoldAnswer, FoldOrder
@@ -198,10 +198,14 @@ def pool_folds(run: Run, features: Features, graph: Graph, folds: Folds, audit: 
     """One report of all folds and seeds, by the same rules as that of a single training."""
     from gnn_trainer.evaluation.protocol import Fold
 
+    found = [run.datasets.get(answer.fold, Fold) for answer in folds.answers]
+    splits = splits_of(run, graph)
+    of_each = [split for split in splits for _ in range(run.config.evaluation.seeds)]
+    require_judged(run, graph, zip(found, of_each, strict=True))
     judged = Judged(
-        folds=[run.datasets.get(answer.fold, Fold) for answer in folds.answers],
+        folds=found,
         bundle=bundle_of(run, folds.newest(run).model),
-        split=splits_of(run, graph)[-1],
+        split=splits[-1],
         audit=audit,
     )
     return report_on(run, features, graph, judged)

@@ -19,6 +19,7 @@ from gnn_trainer.evaluation import (
     rivals,
 )
 from gnn_trainer.evaluation.audit import Subject
+from gnn_trainer.evaluation.audit_split import check_judged
 from gnn_trainer.evaluation.calibration import Calibration, calibrate
 from gnn_trainer.evaluation.novelty import fit_novelty
 from gnn_trainer.evaluation.series import judge_bars
@@ -34,6 +35,7 @@ from gnn_trainer.training import samples
 from gnn_trainer.training.inference import run_network
 from gnn_trainer.training.rank_ic import mean_rank_ic
 from gnn_trainer.training.samples import InputTensors, usable_rows
+from tests.evaluation.made_folds import BARS, HOUR_MS, made_fold
 from tests.leaks.small_run import PLAN, SPLIT, breaches_of, made_of
 
 Run = Callable[[str], str]
@@ -447,3 +449,16 @@ def test_a_rehearsal_is_short_and_its_spans_lie_apart(honest: Subject) -> None:
     ends = [np.flatnonzero(rows_T)[[0, -1]] for rows_T in vars(stretch.split).values()]
     assert stretch.graph.num_bars <= audit_fit.REHEARSED_BARS[1] + 9
     assert all(later[0] - earlier[1] > 3 for earlier, later in itertools.pairwise(ends))
+
+
+def test_a_fold_judged_on_other_bars_than_its_test_span() -> None:
+    fold = made_fold(test=1)
+    open_time_T = np.arange(2 * BARS) * HOUR_MS
+    row_T = np.arange(2 * BARS)
+    split = Split(train_T=row_T <= BARS, validation_T=row_T <= BARS, test_T=row_T >= BARS)
+    assert check_judged(fold, open_time_T, split).passed
+
+    later = replace(split, test_T=row_T >= BARS + 5)
+    found = check_judged(fold, open_time_T, later).breaches
+    assert "the test span is that of 1970-01-06 00:00" in found[0]
+    assert found[1] == "5 judged bars are not in the test span"

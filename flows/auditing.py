@@ -1,6 +1,8 @@
 """What a run hands to the leak audit, and what people see of its findings."""
 
 import logging
+from collections.abc import Iterable
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from prefect.artifacts import create_table_artifact
@@ -14,8 +16,10 @@ from gnn_trainer.market.frame import MarketFrame
 from gnn_trainer.market.splits import Split
 
 if TYPE_CHECKING:
+    from gnn_trainer.artifact.bundle import Bundle
     from gnn_trainer.evaluation.audit import Subject
     from gnn_trainer.evaluation.audit_report import AuditReport
+    from gnn_trainer.evaluation.protocol import Fold
 
 
 logger = logging.getLogger("gnn_trainer.auditing")
@@ -34,8 +38,8 @@ def audit_terms(run: Run) -> tuple[object, ...]:
     )
 
 
-def find_leaks(run: Run, subject: "Subject") -> Audit:
-    """Audit a model, show what was found, and keep it.
+def find_leaks(run: Run, subject: "Subject", others: Iterable[tuple[str, "Subject"]] = ()) -> Audit:
+    """Audit a model and `others` that came of the same graph; show what was found, and keep it.
 
     Raises:
         LeakFound: something knew what nobody could know at the time.
@@ -43,6 +47,12 @@ def find_leaks(run: Run, subject: "Subject") -> Audit:
     from gnn_trainer.evaluation import audit as audit_room
 
     report = audit_room.audit(subject, on_progress=run.on_progress, should_stop=run.should_stop)
+    for name, other in others:
+        report = report.joined(
+            audit_room.audit_training(
+                other, name, on_progress=run.on_progress, should_stop=run.should_stop
+            )
+        )
     show_audit(run.config.model_name, report)
     for suspicion in report.suspicions:
         logger.warning("suspicious: %s", suspicion)
@@ -85,6 +95,32 @@ def subject_of(
         plan=fit_plan(run.config),
         fitted=Fitted(bundle.model, bundle.calibration, bundle.novelty),
     )
+
+
+def retrained(subject: "Subject", bundle: "Bundle", split: Split, seed: int) -> "Subject":
+    """The same market with another model, which was to be fitted on `split` with `seed`."""
+    from gnn_trainer.evaluation.audit_model import Fitted
+
+    return replace(
+        subject,
+        split=split,
+        plan=replace(subject.plan, seed=seed),
+        fitted=Fitted(bundle.model, bundle.calibration, bundle.novelty),
+    )
+
+
+def require_judged(run: Run, graph: Graph, judged: "Iterable[tuple[Fold, Split]]") -> None:
+    """Let a report be made only of folds that were judged on the test spans they have.
+
+    Raises:
+        LeakFound: a fold speaks of other bars.
+    """
+    from gnn_trainer.evaluation.audit_report import AuditReport
+    from gnn_trainer.evaluation.audit_split import check_judged
+
+    times_T = run.datasets.get(graph.graph, GraphSequence).open_time_T
+    checks = tuple(check_judged(fold, times_T, split) for fold, split in judged)
+    AuditReport(checks).require_passed()
 
 
 def show_audit(model_name: str, report: "AuditReport") -> None:

@@ -10,7 +10,7 @@ from uuid import uuid4
 
 from prefect.artifacts import create_markdown_artifact
 
-from flows.auditing import audit_terms, find_leaks, subject_of
+from flows.auditing import audit_terms, find_leaks, require_judged, subject_of
 from flows.caching import (
     EVALUATION,
     FEATURES,
@@ -172,7 +172,9 @@ def build_features(run: Run, candles: Rows, books: Rows, funding: Rows) -> Featu
     )
     log_defects(data_report)
     require_enough(frame, run.config.split.min_bars)
-    features = features_room.build_features(frame, run.config.features, run.settings.workspace)
+    features = features_room.build_features(
+        frame, run.config.features, run.settings.workspace, run.should_stop
+    )
     return Features(
         frame=run.datasets.put(frame, rows=frame.num_bars),
         features=run.datasets.put(features, rows=frame.num_bars),
@@ -215,6 +217,7 @@ def assemble_graph(run: Run, features: Features, relations: Relations) -> Graph:
         run.config.graph,
         run.config.labels,
         relations_of(run.datasets, relations.relations),
+        run.should_stop,
     )
     return Graph(graph=run.datasets.put(graph, rows=graph.num_bars), relations=relations.relations)
 
@@ -308,6 +311,7 @@ def evaluate_model(
         truth=run.truth(sequence),
         should_stop=run.should_stop,
     )
+    require_judged(run, graph, [(fold, split_of(run, sequence))])
     return report_on(run, features, graph, Judged([fold], bundle, split, audit))
 
 

@@ -1,11 +1,13 @@
 """The tasks of the walk-forward after the graph: its folds, their audit, one report, its place."""
 
 import logging
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 from prefect.client.schemas.objects import State
 from prefect.futures import PrefectFuture
 
-from flows.auditing import audit_terms, find_leaks, subject_of
+from flows.auditing import audit_terms, find_leaks, require_judged, retrained, subject_of
 from flows.caching import EVALUATION, PUBLISHING, cached_task, code_version
 from flows.delivering import StoppableStore, data_of
 from flows.folds import FoldAnswer, FoldOrder
@@ -27,6 +29,9 @@ from gnn_trainer.artifact.manifest import WALK_INDEX, WALKS
 from gnn_trainer.graph.sequence import GraphSequence
 from gnn_trainer.market.splits import Split, walk_forward
 from gnn_trainer.progress import Progress
+
+if TYPE_CHECKING:
+    from gnn_trainer.evaluation.audit import Subject
 
 logger = logging.getLogger("gnn_trainer.walking")
 
@@ -149,7 +154,7 @@ def _ended(future: PrefectFuture[FoldAnswer]) -> State[FoldAnswer]:
 
 
 @cached_task(
-    "audit the newest fold of {run.config.model_name}",
+    "audit {run.config.split.folds} folds of {run.config.model_name}",
     rooms=EVALUATION,
     by=lambda run, features, graph, folds: (
         features,
@@ -159,9 +164,22 @@ def _ended(future: PrefectFuture[FoldAnswer]) -> State[FoldAnswer]:
     ),
 )
 def audit_folds(run: Run, features: Features, graph: Graph, folds: Folds) -> Audit:
-    """All folds come from the same code and data; the newest has seen most of them."""
-    model, split = folds.newest(run).model, splits_of(run, graph)[-1]
-    return find_leaks(run, subject_of(run, features, graph, model, split))
+    """Data and code are asked once, with the newest fold; what was fitted, fold by fold."""
+    splits, seeds = splits_of(run, graph), run.config.evaluation.seeds
+    newest = folds.newest(run)
+    subject = subject_of(run, features, graph, newest.model, splits[-1])
+
+    def others() -> Iterator[tuple[str, "Subject"]]:
+        for number, answer in enumerate(folds.answers):
+            if number != len(folds.answers) - seeds:  # the newest, which was asked everything
+                fold, seed = number // seeds, run.config.seed + number % seeds
+                bundle = bundle_of(run, answer.model)
+                yield (
+                    f"fold {fold + 1}, seed {seed}",
+                    retrained(subject, bundle, splits[fold], seed),
+                )
+
+    return find_leaks(run, subject, others())
 
 
 @cached_task(
@@ -180,10 +198,14 @@ def pool_folds(run: Run, features: Features, graph: Graph, folds: Folds, audit: 
     """One report of all folds and seeds, by the same rules as that of a single training."""
     from gnn_trainer.evaluation.protocol import Fold
 
+    found = [run.datasets.get(answer.fold, Fold) for answer in folds.answers]
+    splits = splits_of(run, graph)
+    of_each = [split for split in splits for _ in range(run.config.evaluation.seeds)]
+    require_judged(run, graph, zip(found, of_each, strict=True))
     judged = Judged(
-        folds=[run.datasets.get(answer.fold, Fold) for answer in folds.answers],
+        folds=found,
         bundle=bundle_of(run, folds.newest(run).model),
-        split=splits_of(run, graph)[-1],
+        split=splits[-1],
         audit=audit,
     )
     return report_on(run, features, graph, judged)

@@ -16,7 +16,7 @@ the same to the last bit; what cannot be asked that way is held against its defi
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from threadpoolctl import threadpool_limits
@@ -31,17 +31,16 @@ from gnn_trainer.evaluation.audit_fit import (
     stretch_of,
 )
 from gnn_trainer.evaluation.audit_graph import check_graph, static_relations
-from gnn_trainer.evaluation.audit_judgement import (
-    check_evaluation,
+from gnn_trainer.evaluation.audit_judgement import check_evaluation
+from gnn_trainer.evaluation.audit_labels import check_labels
+from gnn_trainer.evaluation.audit_model import Fitted, check_model
+from gnn_trainer.evaluation.audit_probes import (
     check_shuffled_labels,
     check_single_features,
     suspicious_features,
 )
-from gnn_trainer.evaluation.audit_labels import check_labels
-from gnn_trainer.evaluation.audit_model import Fitted, check_model
 from gnn_trainer.evaluation.audit_report import AuditReport, Check
 from gnn_trainer.evaluation.audit_split import check_split
-from gnn_trainer.evaluation.backtest import holding_of
 from gnn_trainer.features.config import FeatureConfig
 from gnn_trainer.features.frame import FeatureFrame
 from gnn_trainer.graph.config import GraphConfig
@@ -86,13 +85,39 @@ def audit(
     Raises:
         StopRequested: `should_stop`, asked before every part and every batch, said yes.
     """
+    checks = _ask(subject, tuple(PARTS), on_progress, should_stop)
+    return AuditReport(checks, _suspicions(subject))
+
+
+def audit_training(
+    subject: Subject,
+    name: str,
+    *,
+    on_progress: ProgressListener,
+    should_stop: Callable[[], bool] = lambda: False,
+) -> AuditReport:
+    """What has to be asked of every one of several trainings on the same graph: this is `name`.
+
+    Raises:
+        StopRequested: likewise.
+    """
+    checks = _ask(subject, OF_ONE_TRAINING, on_progress, should_stop)
+    return AuditReport(tuple(replace(check, step=f"{name}: {check.step}") for check in checks))
+
+
+def _ask(
+    subject: Subject,
+    parts: tuple[str, ...],
+    on_progress: ProgressListener,
+    should_stop: Callable[[], bool],
+) -> tuple[Check, ...]:
     checks: list[Check] = []
-    for done, (name, part) in enumerate(PARTS.items()):
+    for done, name in enumerate(parts):
         if should_stop():
             raise StopRequested(f"stopped before the audit of {name}")
-        on_progress(Progress(f"audit: {name}", done, len(PARTS)))
-        checks += part(subject, should_stop)
-    return AuditReport(tuple(checks), _suspicions(subject))
+        on_progress(Progress(f"audit: {name}", done, len(parts)))
+        checks += PARTS[name](subject, should_stop)
+    return tuple(checks)
 
 
 def _split(subject: Subject, _: Callable[[], bool]) -> tuple[Check, ...]:
@@ -145,7 +170,7 @@ def _evaluation(subject: Subject, should_stop: Callable[[], bool]) -> tuple[Chec
     bars = subject.frame.bars(stretch.start, stretch.start + stretch.graph.num_bars)
     with threadpool_limits(REHEARSAL_THREADS):
         return (
-            check_evaluation(subject.fitted.model, stretch, plan, holding_of(bars), should_stop),
+            *check_evaluation(subject.fitted.model, stretch, plan, bars, should_stop),
             check_shuffled_labels(stretch, subject.fitted.model.scaler),
             check_single_features(subject.graph),
         )
@@ -161,6 +186,7 @@ PARTS: dict[str, Part] = {
     "fit": _fit,
     "evaluation": _evaluation,
 }
+OF_ONE_TRAINING = ("split", "model")  # the others ask for the data, or for the code itself
 
 
 def _suspicions(subject: Subject) -> tuple[str, ...]:

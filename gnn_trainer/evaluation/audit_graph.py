@@ -25,7 +25,7 @@ from gnn_trainer.market.frame import BoolArray, IntArray, MarketFrame
 from gnn_trainer.market.labels import LabelConfig
 
 CAUSAL_FIELDS = ("x_TNF", "mask_TN", "past_ret_TN", "sigma_TN")
-CUT_SHARES = (0.2, 0.62)  # of the bars; each costs its share of drawing the graph
+CUT_SHARES = (0.35, 0.97)  # of the bars; each costs its share of drawing the graph
 POISON_SHARE = 0.9  # of the bars; likewise
 POISON_SYMBOLS = 64  # of a larger market so many are drawn twice, without the others
 SAMPLES = 12  # short stretches, drawn twice each with quickly forgetting rules

@@ -1,53 +1,53 @@
-"""Does any score of the test span depend on the outcomes that it is judged by?"""
+"""Is the test span judged by what happened on it, and by nothing that knew it?"""
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import numpy.typing as npt
-from scipy.stats import t as student_t
+from scipy.stats import spearmanr
 
 from gnn_trainer.evaluation.audit_fit import Stretch, reversed_labels, unheard
-from gnn_trainer.evaluation.audit_poison import by_row
+from gnn_trainer.evaluation.audit_poison import poison_graph
 from gnn_trainer.evaluation.audit_report import Check, check_of
-from gnn_trainer.evaluation.backtest import Holding
+from gnn_trainer.evaluation.backtest import holding_of, keep_ledger
 from gnn_trainer.evaluation.calibration import calibrate
 from gnn_trainer.evaluation.config import EvaluationConfig
 from gnn_trainer.evaluation.evaluate import evaluate
-from gnn_trainer.evaluation.protocol import Fold
+from gnn_trainer.evaluation.protocol import MODEL, Fold
 from gnn_trainer.evaluation.series import judge_bars
-from gnn_trainer.features.scaler import Scaler
-from gnn_trainer.graph.sequence import GraphSequence
-from gnn_trainer.market.frame import BoolArray, FloatArray
-from gnn_trainer.model.baselines import Effort, Samples, learned_score, ridge
+from gnn_trainer.evaluation.terms import CostConfig
+from gnn_trainer.market.frame import BoolArray, FloatArray, MarketFrame
+from gnn_trainer.model.baselines import Effort
 from gnn_trainer.training.fit import FitPlan
-from gnn_trainer.training.rank_ic import mean_rank_ic, rank_ic_by_bar
-from gnn_trainer.training.samples import normal_scores, usable_rows
+from gnn_trainer.training.rank_ic import MIN_SYMBOLS
+from gnn_trainer.training.samples import usable_rows
 from gnn_trainer.training.trained import TrainedModel
 
-BRIEF = Effort(tree_rounds=(5, 10, 20), perceptron_epochs=5)  # a choice shows itself in few
-SHUFFLES = 20
-SHUFFLE_CONFIDENCE = 0.9999  # one honest run in ten thousand is taken for a leak
-SUSPICIOUS_IC = 0.12  # twice what an honest model reaches
-IMPOSSIBLE_IC = 0.4  # of a single feature over many bars
-PROBED_BARS = 1500
-MIN_PROBED_BARS = 50
-SIGN_TOLERANCE = 1e-6
+BRIEF = Effort(tree_rounds=(5, 10), perceptron_epochs=4)  # a choice shows itself between few
+RANK_IC_TOLERANCE = 1e-6
+ROUNDING = 1e-5  # of a score, in its own standard deviations
+MONEY_TOLERANCE = 1e-12  # of a fraction of the capital
 
 
 def check_evaluation(
     model: TrainedModel,
     stretch: Stretch,
     plan: FitPlan,
-    holding: Holding,
+    bars: MarketFrame,
     should_stop: Callable[[], bool],
-) -> Check:
-    """Judge a stretch twice, the second time with every outcome of its test span reversed.
+) -> tuple[Check, ...]:
+    """Judge a stretch again with its outcomes reversed, and again with other bars in the end.
 
-    What was said must stay as it is, and every correlation turn into its opposite.
+    Reversed outcomes must change nothing that was said, and turn every correlation into its
+    opposite; other bars must change nothing that was said before them. `bars` are the stretch's.
     """
-    folds = []
-    for graph in (stretch.graph, reversed_labels(stretch.graph, stretch.validation_end)):
-        fold = evaluate(
+    holding = holding_of(bars)
+    reversed_graph = reversed_labels(stretch.graph, stretch.validation_end)
+    middle = int(np.flatnonzero(stretch.split.test_T).mean())
+    later_graph = poison_graph(stretch.graph, middle, np.random.default_rng(plan.seed))
+    honest, reversed_fold, later_fold = (
+        evaluate(
             model,
             graph,
             stretch.split,
@@ -59,113 +59,54 @@ def check_evaluation(
             should_stop=should_stop,
             effort=BRIEF,
         )
-        folds.append(fold)
-    honest, other = folds
-    breaches = []
-    if not np.array_equal(honest.known_TN, other.known_TN):
-        breaches.append("which samples are judged depends on their outcome")
-    if not np.array_equal(honest.known_TN.any(axis=1), _tested(stretch, honest)):
-        breaches.append("other bars are judged than those of the test span")
-    for name in honest.predictors:
-        for what, before, after in _said(name, honest, other):
-            if not np.array_equal(before[honest.known_TN], after[honest.known_TN]):
-                breaches.append(f"the {what} of {name!r} depend on the outcomes of the test span")
-    if not breaches:
-        breaches = _not_opposite(honest, other)
-    compared = honest.known_TN.size * len(honest.predictors)
-    return check_of("evaluation", "reversed outcomes", compared, breaches)
-
-
-def check_shuffled_labels(stretch: Stretch, scaler: Scaler) -> Check:
-    """Ridge on labels dealt out anew among the symbols of each bar: no skill may be left.
-
-    Shuffled within their bar, labels say nothing whatever a symbol's features are, so the mean
-    RankIC on the test span is zero but for chance. Chance is measured over the draws.
-    """
-    graph, split = stretch.graph, stretch.split
-    usable_TN = usable_rows(graph)
-    x_TNF = scaler.apply(graph.x_TNF)
-    rng = np.random.default_rng(graph.num_bars)
-    skill_D = np.full(SHUFFLES, np.nan)
-    for draw in range(SHUFFLES):
-        ret_TN = _dealt_anew(graph.ret_TN, usable_TN, rng)
-        samples = Samples(
-            x_TNF,
-            normal_scores(ret_TN, usable_TN),
-            train_TN=usable_TN & split.train_T[:, None],
-            validation_T=split.validation_T,
-            scored_T=split.validation_T | split.test_T,
-        )
-
-        def judge(score_TN: FloatArray, ret_TN: FloatArray = ret_TN) -> float:
-            return mean_rank_ic(score_TN, ret_TN, usable_TN & split.validation_T[:, None])
-
-        score_TN = learned_score(ridge, samples, judge, seed=draw, pulse=_no_pulse)
-        skill_D[draw] = mean_rank_ic(score_TN, ret_TN, usable_TN & split.test_T[:, None])
-    known_D = skill_D[np.isfinite(skill_D)]
-    if len(known_D) < 2:
-        return check_of("probe", "label shuffle", 0, [])
-    mean = float(known_D.mean())
-    reach = student_t.ppf((1 + SHUFFLE_CONFIDENCE) / 2, len(known_D) - 1)
-    half = float(reach * known_D.std(ddof=1) / np.sqrt(len(known_D)))
-    breaches = []
-    if abs(mean) > half:
-        breaches.append(
-            f"ridge on shuffled labels has RankIC {mean:.4f}, interval [{mean - half:.4f}, "
-            f"{mean + half:.4f}] over {len(known_D)} draws: it has seen what it is judged by"
-        )
-    figures = {"rank_ic": mean, "low": mean - half, "high": mean + half}
-    return check_of("probe", "label shuffle", len(known_D), breaches, figures)
-
-
-def check_single_features(graph: GraphSequence) -> Check:
-    """No feature alone ranks the symbols as no honest one can."""
-    skills = _single_skills(graph)
-    breaches = [
-        f"{name} alone has a RankIC of {skill:.3f} with the label"
-        for name, skill in skills.items()
-        if abs(skill) > IMPOSSIBLE_IC
-    ]
-    return check_of("probe", "single features", len(skills), breaches)
-
-
-def suspicious_features(graph: GraphSequence) -> tuple[str, ...]:
-    """Features that rank the symbols better than an honest model does, for people to look at."""
-    return tuple(
-        f"{name} alone has a RankIC of {skill:.3f} with the label"
-        for name, skill in _single_skills(graph).items()
-        if SUSPICIOUS_IC < abs(skill) <= IMPOSSIBLE_IC
+        for graph in (stretch.graph, reversed_graph, later_graph)
+    )
+    samples = _samples(stretch, honest)
+    before_T = honest.open_time_T < stretch.graph.open_time_T[middle]
+    all_T = np.ones_like(before_T)
+    said = _unlike(honest, reversed_fold, all_T, "the outcomes of the test span")
+    said += _unlike(honest, later_fold, before_T, "later bars")
+    size = honest.known_TN.size * len(honest.predictors)
+    figures = [] if samples or said else _skills(honest, reversed_fold)
+    return (
+        check_of("evaluation", "samples", honest.known_TN.size, samples),
+        check_of("evaluation", "reversed outcomes and poison", size, said),
+        check_of("evaluation", "RankIC", size, figures),
+        check_of("evaluation", "money", honest.known_TN.size, _money(honest, bars)),
     )
 
 
-def _single_skills(graph: GraphSequence) -> dict[str, float]:
-    """Mean RankIC of each feature with the label, where it is known at enough bars."""
-    usable_TN = usable_rows(graph)
-    rows = np.flatnonzero(by_row(usable_TN))
-    rows = rows[:: max(1, len(rows) // PROBED_BARS)]
-    skills = {}
-    for place, name in enumerate(graph.feature_names):
-        feature_TN = graph.x_TNF[rows, :, place].astype(np.float64)
-        known_TN = usable_TN[rows] & np.isfinite(feature_TN)
-        by_bar = rank_ic_by_bar(feature_TN, graph.ret_TN[rows], known_TN)
-        by_bar = by_bar[np.isfinite(by_bar)]
-        if len(by_bar) >= MIN_PROBED_BARS:
-            skills[name] = float(by_bar.mean())
-    return skills
+def _samples(stretch: Stretch, fold: Fold) -> list[str]:
+    """The samples are all usable rows of the test span, and their outcomes the labels."""
+    graph = stretch.graph
+    rows = np.searchsorted(graph.open_time_T, fold.open_time_T)
+    expected_TN = (usable_rows(graph) & stretch.split.test_T[:, None])[rows]
+    breaches = []
+    if not np.array_equal(fold.known_TN.any(axis=1), expected_TN.any(axis=1)):
+        breaches.append("other bars are judged than those of the test span")
+    elif not np.array_equal(fold.known_TN, expected_TN):
+        breaches.append("other samples are judged than the usable ones of the test span")
+    for name in ("ret_TN", "close_ret_TN", "late_ret_TN"):
+        if not np.array_equal(getattr(fold, name), getattr(graph, name)[rows], equal_nan=True):
+            breaches.append(f"{name} is not the label that was audited")
+    return breaches
 
 
-def _tested(stretch: Stretch, fold: Fold) -> BoolArray:
-    """Bars of the fold that lie in the test span and have a sample, [T] of the fold."""
-    rows = np.searchsorted(stretch.graph.open_time_T, fold.open_time_T)
-    usable_TN = usable_rows(stretch.graph) & stretch.split.test_T[:, None]
-    tested_T: BoolArray = by_row(usable_TN)[rows]
-    return tested_T
+def _unlike(honest: Fold, other: Fold, rows_T: BoolArray, known: str) -> list[str]:
+    """What predictors say of the samples at `rows_T`, twice."""
+    rows_TN = honest.known_TN & rows_T[:, None]
+    return [
+        f"the {what} of {name!r} depend on {known}"
+        for name in honest.predictors
+        for what, before, after in _said(name, honest, other)
+        if not _same(before[rows_TN], after[rows_TN])
+    ]
 
 
 def _said(
     name: str, honest: Fold, other: Fold
-) -> list[tuple[str, npt.NDArray[np.generic], npt.NDArray[np.generic]]]:
-    said: list[tuple[str, npt.NDArray[np.generic], npt.NDArray[np.generic]]] = [
+) -> list[tuple[str, npt.NDArray[np.number], npt.NDArray[np.number]]]:
+    said: list[tuple[str, npt.NDArray[np.number], npt.NDArray[np.number]]] = [
         ("scores", honest.score(name), other.score(name)),
         ("classes", honest.guess(name), other.guess(name)),
     ]
@@ -175,24 +116,69 @@ def _said(
     return said
 
 
-def _not_opposite(honest: Fold, other: Fold) -> list[str]:
-    before, after = judge_bars([honest]).series, judge_bars([other]).series
-    return [
-        f"the RankIC of {name!r} does not turn round with the outcomes"
-        for name in before
-        if not np.allclose(before[name].rank_ic_T, -after[name].rank_ic_T, atol=SIGN_TOLERANCE)
-    ]
+def _same(before: npt.NDArray[np.number], after: npt.NDArray[np.number]) -> bool:
+    """But for rounding, which may depend on what is computed beside a row."""
+    spread = float(np.std(before)) if before.size else 0.0
+    return bool(np.allclose(before, after, rtol=0.0, atol=ROUNDING * spread))
 
 
-def _dealt_anew(ret_TN: FloatArray, usable_TN: BoolArray, rng: np.random.Generator) -> FloatArray:
-    """Each bar's usable labels in random order among the symbols that have one."""
-    slot_TN = np.argsort(~usable_TN, axis=1, kind="stable")  # usable symbols first, in order
-    random_TN = np.where(usable_TN, rng.random(usable_TN.shape), 2.0)
-    dealt_TN = np.full(ret_TN.shape, np.nan)
-    taken_TN = np.take_along_axis(ret_TN, np.argsort(random_TN, axis=1, kind="stable"), axis=1)
-    np.put_along_axis(dealt_TN, slot_TN, taken_TN, axis=1)
-    return np.where(usable_TN, dealt_TN, np.nan)
+def _skills(honest: Fold, reversed_fold: Fold) -> list[str]:
+    """Every RankIC is that of the scores with the labels, and turns round with them."""
+    judged, opposite = judge_bars([honest]), judge_bars([reversed_fold]).series
+    enough_T = honest.known_TN.sum(axis=1) >= MIN_SYMBOLS
+    if not np.array_equal(judged.open_time_T, honest.open_time_T[enough_T]):
+        return ["other bars have a RankIC than those with enough samples"]
+    breaches = []
+    for name, series in judged.series.items():
+        if not _close(series.rank_ic_T, -opposite[name].rank_ic_T):
+            breaches.append(f"the RankIC of {name!r} does not turn round with the outcomes")
+        elif not _close(series.rank_ic_T, _rank_ic(honest, name)[enough_T]):
+            breaches.append(f"the RankIC of {name!r} is not that of its scores with the labels")
+    return breaches
 
 
-def _no_pulse() -> None:
-    """A probe takes a moment; nobody needs to end it."""
+def _rank_ic(fold: Fold, name: str) -> FloatArray:
+    """Spearman correlation by bar, 0 where the score does not vary."""
+    by_bar = np.zeros(len(fold.known_TN))
+    for bar, known_N in enumerate(fold.known_TN):
+        score_S, ret_S = fold.score(name)[bar, known_N], fold.ret_TN[bar, known_N]
+        if len(score_S) >= MIN_SYMBOLS and np.ptp(score_S) > 0.0:
+            by_bar[bar] = spearmanr(score_S, ret_S).statistic
+    return by_bar
+
+
+def _close(left_T: FloatArray, right_T: FloatArray) -> bool:
+    return len(left_T) == len(right_T) and np.allclose(left_T, right_T, atol=RANK_IC_TOLERANCE)
+
+
+def _money(fold: Fold, bars: MarketFrame) -> list[str]:
+    """A unit earns from open(t+1) to open(t+2); positions know neither that nor later scores."""
+    breaches = []
+    row_T = np.searchsorted(bars.open_time_T, fold.open_time_T)
+    row_T = row_T[row_T + 2 < bars.num_bars]
+    earned_TN = bars.open_TN[row_T + 2] / bars.open_TN[row_T + 1] - 1.0
+    held_TN = bars.valid_TN[row_T + 1] & bars.valid_TN[row_T + 2]
+    given_TN = fold.gain_TN[: len(row_T)]
+    if not np.allclose(given_TN[held_TN], earned_TN[held_TN], rtol=0.0, atol=MONEY_TOLERANCE):
+        breaches.append("gains are not those from open(t+1) to open(t+2)")
+
+    costs, score_TN, scorable_TN = CostConfig(), fold.score(MODEL), fold.scorable_TN
+    holding = fold.holding
+    honest = keep_ledger(score_TN, scorable_TN, fold.horizon, holding, costs)
+    lost = replace(holding, gain_TN=-holding.gain_TN, funding_TN=-holding.funding_TN)
+    turned = keep_ledger(score_TN, scorable_TN, fold.horizon, lost, costs)
+    if not (
+        np.allclose(turned.gain_T, -honest.gain_T, rtol=0.0, atol=MONEY_TOLERANCE)
+        and np.allclose(turned.funding_T, -honest.funding_T, rtol=0.0, atol=MONEY_TOLERANCE)
+        and np.allclose(turned.turnover_T, honest.turnover_T, rtol=0.0, atol=MONEY_TOLERANCE)
+    ):
+        breaches.append("positions depend on what they will earn")
+    middle = len(score_TN) // 2
+    other_TN = score_TN.copy()
+    other_TN[middle:] = score_TN[middle:][:, ::-1]
+    later = keep_ledger(other_TN, scorable_TN, fold.horizon, holding, costs)
+    if not np.allclose(
+        later.gain_T[:middle], honest.gain_T[:middle], rtol=0.0, atol=MONEY_TOLERANCE
+    ):
+        breaches.append("positions depend on scores of later bars")
+    return breaches

@@ -31,7 +31,8 @@ from gnn_trainer.training.trained import TrainedModel
 LOSS_TOLERANCE = 1e-3  # relative; other hardware adds up in another order
 RANK_IC_TOLERANCE = 5e-3  # likewise, absolute
 FITTED_TOLERANCE = 1e-6  # relative
-TEMPERATURE_TOLERANCE = 1e-2  # relative; through scores, and a search
+SCORED_TOLERANCE = 2e-3  # relative; through scores, and a search
+SELECTION_TOLERANCE = 1e-3  # of a RankIC; the same weights on the same bars
 
 
 @dataclass(frozen=True)
@@ -78,7 +79,7 @@ def _selection(model: TrainedModel, graph: GraphSequence, split: Split) -> Check
     known = usable_rows(graph)[start:stop] & split.validation_T[start:stop, None]
     score = score_bars(model, graph, start, stop).rank_CN
     measured = mean_rank_ic(score, graph.ret_TN[start:stop], known)
-    if abs(measured - chosen) > RANK_IC_TOLERANCE:
+    if abs(measured - chosen) > SELECTION_TOLERANCE:
         breaches.append(
             f"best-epoch choice: a RankIC of {chosen:.4f} was recorded for the chosen weights, "
             f"which have {measured:.4f} on the validation span: they were chosen on other bars"
@@ -108,20 +109,35 @@ def _beside(fitted: Fitted, graph: GraphSequence, split: Split, plan: FitPlan) -
             f"class threshold {model.class_threshold:.6g} is not that of the training span, "
             f"{threshold:.6g}"
         )
-    alone = calibrate(model, bars_of(graph, 0, both), split.validation_T[:both]).temperature
-    if not _near(fitted.calibration.temperature, alone, TEMPERATURE_TOLERANCE):
+    given = fitted.calibration
+    alone = calibrate(model, bars_of(graph, 0, both), split.validation_T[:both])
+    if not _near(given.temperature, alone.temperature, SCORED_TOLERANCE):
         breaches.append(
-            f"temperature {fitted.calibration.temperature:.4g} is not that of the validation "
-            f"span, {alone:.4g}"
+            f"temperature {given.temperature:.4g} is not that of the validation span, "
+            f"{alone.temperature:.4g}"
         )
-    index = fit_novelty(past.x_TNF, model.scaler, train_TN, plan.seed)
-    if not _near(fitted.novelty.row_distance_Q, index.row_distance_Q, TEMPERATURE_TOLERANCE):
+    elif given.samples != alone.samples or not _near(
+        given.log_loss_before, alone.log_loss_before, SCORED_TOLERANCE
+    ):
+        breaches.append("temperature was fitted on other samples than the validation span's")
+    if not _alike(fitted.novelty, fit_novelty(past.x_TNF, model.scaler, train_TN, plan.seed)):
         breaches.append("novelty index is not that of the training span")
     return check_of("fit", "without later bars", 3 * len(graph.feature_names) + 3, breaches)
 
 
 def _end(rows_T: BoolArray) -> int:
     return int(np.flatnonzero(rows_T)[-1]) + 1
+
+
+def _alike(left: NoveltyIndex, right: NoveltyIndex) -> bool:
+    return all(
+        len(one) == len(other) and _near(one, other, SCORED_TOLERANCE)
+        for one, other in (
+            (left.reference_MF, right.reference_MF),
+            (left.row_distance_Q, right.row_distance_Q),
+            (left.bar_distance_Q, right.bar_distance_Q),
+        )
+    )
 
 
 def _near(left: object, right: object, tolerance: float = FITTED_TOLERANCE) -> bool:

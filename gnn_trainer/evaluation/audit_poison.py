@@ -35,12 +35,13 @@ def bars_of(data: BarData, start: int, stop: int) -> BarData:
 
 def symbols_of(data: WideData, columns: IntArray) -> WideData:
     """The data of some symbols, as if there were no others."""
-    kept = {
+    kept: dict[str, Any] = {
         field.name: np.take(getattr(data, field.name), columns, axis=1)
         for field in fields(data)
         if field.name.split("_")[-1].startswith("TN")
     }
-    return replace(data, symbols=tuple(data.symbols[column] for column in columns), **kept)
+    kept["symbols"] = tuple(data.symbols[column] for column in columns)
+    return replace(data, **kept)
 
 
 def poison_frame(frame: MarketFrame, rows_T: BoolArray, rng: np.random.Generator) -> MarketFrame:

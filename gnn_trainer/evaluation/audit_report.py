@@ -43,6 +43,10 @@ class AuditReport:
             for breach in check.breaches
         )
 
+    def joined(self, other: "AuditReport") -> "AuditReport":
+        """Both as one."""
+        return AuditReport(self.checks + other.checks, self.suspicions + other.suspicions)
+
     def require_passed(self) -> None:
         """Let a run go on only without a leak.
 

@@ -4,6 +4,7 @@ import numpy as np
 
 from gnn_trainer.evaluation.audit_poison import utc_minute
 from gnn_trainer.evaluation.audit_report import Check, check_of
+from gnn_trainer.evaluation.protocol import Fold
 from gnn_trainer.market.frame import BoolArray, IntArray
 from gnn_trainer.market.splits import Split
 
@@ -40,6 +41,26 @@ def check_split(
         if unknown_T.any():
             breaches.append(f"{int(unknown_T.sum())} labels of the {name} span end after all bars")
     return check_of("split", "borders", 3 * len(open_time_T), breaches)
+
+
+def check_judged(fold: Fold, open_time_T: IntArray, split: Split) -> Check:
+    """What a fold was fitted and judged on, against the spans it should have been."""
+    spans = {
+        "training": (fold.train, split.train_T),
+        "validation": (fold.validation, split.validation_T),
+        "test": (fold.test, split.test_T),
+    }
+    breaches = [
+        f"the {name} span is that of {utc_minute(given.first_ms)} to {utc_minute(given.last_ms)}, "
+        f"not that of the split"
+        for name, (given, rows_T) in spans.items()
+        if [given.first_ms, given.last_ms] != open_time_T[rows_T][[0, -1]].tolist()
+    ]
+    judged_ms = fold.open_time_T[fold.known_TN.any(axis=1)]
+    strange = int((~np.isin(judged_ms, open_time_T[split.test_T])).sum())
+    if strange:
+        breaches.append(f"{strange} judged bars are not in the test span")
+    return check_of("judged", "spans", len(judged_ms) + 2 * len(spans), breaches)
 
 
 def _irregular_times(open_time_T: IntArray, interval_ms: int) -> list[str]:

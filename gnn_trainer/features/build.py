@@ -3,11 +3,12 @@
 import math
 import mmap
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
 
+from gnn_trainer.errors import StopRequested
 from gnn_trainer.features.config import FeatureConfig
 from gnn_trainer.features.frame import FeatureFrame, Float32Array
 from gnn_trainer.features.ingredients import Ingredients
@@ -19,7 +20,10 @@ BLOCK_BARS = 2048  # makes light of the overlap; intermediate results still fit 
 
 
 def build_features(
-    frame: MarketFrame, config: FeatureConfig, folder: Path | None = None
+    frame: MarketFrame,
+    config: FeatureConfig,
+    folder: Path | None = None,
+    should_stop: Callable[[], bool] = lambda: False,
 ) -> FeatureFrame:
     """Features of every symbol at every bar, float32.
 
@@ -32,10 +36,11 @@ def build_features(
 
     Raises:
         ConfigError, ServiceError: the folder cannot be written, the disk is full.
+        StopRequested: `should_stop`, asked before every block, said yes.
     """
     mask_TN = np.empty((frame.num_bars, frame.num_symbols), np.bool_)
     shape = (*mask_TN.shape, len(FEATURES))
-    blocks = _blocks(frame, config, mask_TN)
+    blocks = _blocks(frame, config, mask_TN, should_stop)
     if folder is None or not math.prod(shape):  # nothing cannot be mapped
         x_TNF = _joined(blocks, shape)
     else:
@@ -51,12 +56,17 @@ def build_features(
 
 
 def _blocks(
-    frame: MarketFrame, config: FeatureConfig, mask_TN: BoolArray
+    frame: MarketFrame,
+    config: FeatureConfig,
+    mask_TN: BoolArray,
+    should_stop: Callable[[], bool],
 ) -> Iterator[Float32Array]:
     """Features [T, N, F] of one stretch of bars after the other, whose masks go to mask_TN."""
     lookback = longest_lookback(config)
     step = max(BLOCK_BARS, 2 * lookback)
     for start in range(0, frame.num_bars, step):
+        if should_stop():
+            raise StopRequested(f"stopped at bar {start} of {frame.num_bars}")
         first, stop = max(0, start - lookback), min(start + step, frame.num_bars)
         x_FTN, mask_TN[start:stop] = _compute(frame.bars(first, stop), start - first, config)
         yield x_FTN.transpose(1, 2, 0)

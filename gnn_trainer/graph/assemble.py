@@ -1,10 +1,11 @@
 """From features and labels to a GraphSequence; edges at bar t read bars <= t only."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 from threadpoolctl import threadpool_limits
 
+from gnn_trainer.errors import StopRequested
 from gnn_trainer.features.frame import FeatureFrame, Float32Array
 from gnn_trainer.features.returns import log_returns
 from gnn_trainer.graph.config import GraphConfig
@@ -39,10 +40,14 @@ def assemble_graph(
     config: GraphConfig,
     labels: LabelConfig,
     relations: Relations | None = None,
+    should_stop: Callable[[], bool] = lambda: False,
 ) -> GraphSequence:
     """Join features, labels and a dynamic graph over the same bars and symbols.
 
     `relations` add one edge attribute for each of their values, behind those of the rules.
+
+    Raises:
+        StopRequested: `should_stop`, asked before every redrawing, said yes.
     """
     signals = signals_of(features)
     rules = edge_rules(signals, config)
@@ -51,7 +56,7 @@ def assemble_graph(
         placed = place_relations(
             relations, features.symbols, features.open_time_T, features.interval_ms
         )
-    leader_RNk, attr_RNkE, refresh_T = draw_edges(rules, config, placed)
+    leader_RNk, attr_RNkE, refresh_T = draw_edges(rules, config, placed, should_stop)
     related = () if relations is None else relations.names
     targets = make_labels(frame, labels)
     return GraphSequence(
@@ -88,7 +93,10 @@ def signals_of(features: FeatureFrame) -> Signals:
 
 
 def draw_edges(
-    rules: Sequence[EdgeRule], config: GraphConfig, relations: PlacedRelations | None = None
+    rules: Sequence[EdgeRule],
+    config: GraphConfig,
+    relations: PlacedRelations | None = None,
+    should_stop: Callable[[], bool] = lambda: False,
 ) -> tuple[np.ndarray, np.ndarray, IntArray]:
     """Leaders and edge attributes at each refresh, and the refresh in force at each bar.
 
@@ -97,13 +105,19 @@ def draw_edges(
 
     Returns:
         leader_RNk int32 (-1 = none), attr_RNkE float32 (0 where none), refresh_T int64 (-1 = none).
+
+    Raises:
+        StopRequested: `should_stop`, asked before every redrawing, said yes.
     """
     with threadpool_limits(1, user_api="blas"):  # the products are too thin to be shared out
-        return _draw(rules, config, relations)
+        return _draw(rules, config, relations, should_stop)
 
 
 def _draw(
-    rules: Sequence[EdgeRule], config: GraphConfig, relations: PlacedRelations | None
+    rules: Sequence[EdgeRule],
+    config: GraphConfig,
+    relations: PlacedRelations | None,
+    should_stop: Callable[[], bool],
 ) -> tuple[np.ndarray, np.ndarray, IntArray]:
     num_bars, num_symbols = rules[0].follower_TN.shape
     running = RunningCorrelations(rules, config.half_life_bars)
@@ -112,6 +126,8 @@ def _draw(
     edges = _Edges(num_bars)
     taken = 0
     for stop in drawn_after:
+        if should_stop():
+            raise StopRequested(f"stopped at bar {taken} of {num_bars}")
         running.advance(taken, stop)
         running.correlate()
         taken = stop

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from gnn_trainer.errors import StopRequested
 from gnn_trainer.features.build import BLOCK_BARS, build_features
 from gnn_trainer.features.config import FeatureConfig
 from gnn_trainer.features.registry import FEATURES, longest_lookback
@@ -89,3 +90,10 @@ def test_a_monstrous_bar_leaves_no_trace_once_it_has_left_the_windows(
 
 def test_default_windows_need_less_than_three_hundred_bars_of_history() -> None:
     assert longest_lookback(FeatureConfig()) == 48 + 240 + 2
+
+
+def test_a_stop_ends_the_building_between_two_blocks() -> None:
+    answers = iter((False, True))
+    frame = small_market(num_bars=BLOCK_BARS + 1, num_symbols=2)
+    with pytest.raises(StopRequested, match=f"stopped at bar {BLOCK_BARS} of {BLOCK_BARS + 1}"):
+        build_features(frame, SMALL_WINDOWS, should_stop=lambda: next(answers))

@@ -4,7 +4,7 @@ import contextlib
 import importlib.util
 import io
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +17,10 @@ from flows.walking import Walk
 from gnn_trainer.artifact.manifest import WALK_INDEX, FileRecord
 from gnn_trainer.artifact.walk import WalkIndex
 from gnn_trainer.config import TrainConfig
-from gnn_trainer.errors import ConfigError
+from gnn_trainer.errors import ConfigError, LeakFound
 from gnn_trainer.exchange.process import RunningExchange
 from gnn_trainer.market.intervals import INTERVAL_MS
+from gnn_trainer.market.splits import Split, walk_forward
 from tests.flows.laboratory import SMALL, Laboratory
 from tests.flows.service import ENDLESS, Service, small_flags
 from tests.flows.subprocesses import ROOT
@@ -155,6 +156,20 @@ def test_a_walk_promotes_nothing_and_leaves_nothing_else(
     assert {path.name for path in models.glob("[!.]*")} == {"walk-forward", "trials.json"}
     assert by_threads.walk.name in {path.name for path in models.glob("walk-forward/*")}
     assert list(models.glob("walk-forward/parts/*/[!.]*")) == []
+
+
+def test_a_leak_in_an_earlier_fold_ends_the_walk(place: Laboratory) -> None:
+    def greedy(*args: Any) -> tuple[Split, ...]:
+        first, *later = walk_forward(*args)
+        both_T = first.train_T | first.validation_T
+        return replace(first, train_T=both_T), *later
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("flows.folds.walk_forward", greedy)
+        with pytest.raises(LeakFound, match=r"fold 1, seed 11: .*not that of the training span"):
+            walk_in(place, "threads", model_name="greedy", seed=11)
+
+    assert list((place.workspace / "models" / "greedy").rglob("*.json")) == []
 
 
 @pytest.mark.parametrize("runner", ["threads", "processes"])

@@ -6,7 +6,13 @@ import numpy as np
 import pytest
 import torch
 
+from gnn_trainer.errors import StopRequested
+from gnn_trainer.features.build import build_features
+from gnn_trainer.graph.assemble import draw_edges, signals_of
+from gnn_trainer.graph.config import GraphConfig
+from gnn_trainer.graph.edges import edge_rules
 from gnn_trainer.graph.sequence import GraphSequence
+from tests.features.small_markets import SMALL_WINDOWS, small_market
 from tests.planted import planted_market, sequence_of
 
 
@@ -53,3 +59,13 @@ def test_density_and_churn_count_edges(graph: GraphSequence) -> None:
     small = replace(graph, symbols=("A", "B"), leader_RNk=one)
     assert small.density() == pytest.approx(0.75)
     assert small.churn() == pytest.approx(0.5)
+
+
+def test_a_stop_ends_the_drawing_between_two_refreshes() -> None:
+    answers = iter((False, False, True))
+    features = build_features(small_market(num_bars=120), SMALL_WINDOWS)
+    config = GraphConfig(warmup_bars=40, refresh_bars=10)
+    with pytest.raises(StopRequested, match="stopped at bar 50 of 120"):
+        draw_edges(
+            edge_rules(signals_of(features), config), config, should_stop=lambda: next(answers)
+        )

@@ -198,6 +198,24 @@ def test_volatility_of_the_whole_series(run: Run, monkeypatch: pytest.MonkeyPatc
     assert "sigma_TN of the graph knows later bars" in run("edges")
 
 
+def test_features_of_the_test_span_that_know_more(honest: Subject) -> None:
+    x_TNF = honest.graph.x_TNF.copy()
+    x_TNF[honest.split.test_T, :, 3] += np.nan_to_num(honest.graph.ret_TN)[honest.split.test_T]
+    graph = replace(honest.graph, x_TNF=x_TNF)
+    assert "x_TNF of the graph knows later bars" in breaches_of(
+        replace(honest, graph=graph), "edges"
+    )
+
+
+def test_edges_of_the_test_span_from_the_next_refresh(honest: Subject) -> None:
+    graph = honest.graph
+    newer_T = np.minimum(graph.refresh_T + 1, len(graph.leader_RNk) - 1)
+    late = replace(graph, refresh_T=np.where(honest.split.test_T, newer_T, graph.refresh_T))
+    assert "when edges come into force depends on later bars" in breaches_of(
+        replace(honest, graph=late), "edges"
+    )
+
+
 LABEL_LEAKS: dict[str, Callable[[labels.Labels], labels.Labels]] = {
     "the bar just closed": lambda real: replace(real, ret_TN=real.close_ret_TN),
     "a bar sooner": lambda real: replace(real, ret_TN=np.roll(real.ret_TN, 1, axis=0)),

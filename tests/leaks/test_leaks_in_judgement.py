@@ -1,6 +1,7 @@
 """Leaks planted in splits, samples, fitting, choosing and judging: each is caught, by its name."""
 
 import itertools
+import pkgutil
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -9,9 +10,18 @@ import numpy as np
 import pytest
 import torch
 
-from gnn_trainer.evaluation import audit_fit, audit_judgement, audit_model, evaluate, rivals
+from gnn_trainer.evaluation import (
+    audit_fit,
+    audit_judgement,
+    audit_model,
+    audit_probes,
+    evaluate,
+    rivals,
+)
 from gnn_trainer.evaluation.audit import Subject
-from gnn_trainer.evaluation.calibration import Calibration
+from gnn_trainer.evaluation.audit_split import check_judged
+from gnn_trainer.evaluation.calibration import Calibration, calibrate
+from gnn_trainer.evaluation.novelty import fit_novelty
 from gnn_trainer.evaluation.series import judge_bars
 from gnn_trainer.features.scaler import Scaler, fit_scaler
 from gnn_trainer.graph.sequence import GraphSequence
@@ -25,7 +35,8 @@ from gnn_trainer.training import samples
 from gnn_trainer.training.inference import run_network
 from gnn_trainer.training.rank_ic import mean_rank_ic
 from gnn_trainer.training.samples import InputTensors, usable_rows
-from tests.leaks.small_run import SPLIT, breaches_of, made_of
+from tests.evaluation.made_folds import BARS, HOUR_MS, made_fold
+from tests.leaks.small_run import PLAN, SPLIT, breaches_of, made_of
 
 Run = Callable[[str], str]
 
@@ -219,6 +230,23 @@ def test_a_temperature_fitted_on_everything(honest: Subject) -> None:
     assert "temperature 1.5 is not that of the validation span" in found
 
 
+@pytest.mark.parametrize("span", ["test", "validation and test"])
+def test_a_temperature_fitted_on_the_test_span(span: str, honest: Subject) -> None:
+    split, graph = honest.split, honest.graph
+    rows_T = split.test_T if span == "test" else split.test_T | split.validation_T
+    fitted = replace(honest.fitted, calibration=calibrate(honest.fitted.model, graph, rows_T))
+    found = breaches_of(replace(honest, fitted=fitted), "model")
+    assert "temperature" in found
+
+
+def test_reference_rows_of_the_test_span(honest: Subject) -> None:
+    rows_TN = honest.graph.mask_TN & honest.split.test_T[:, None]
+    of_test = fit_novelty(honest.graph.x_TNF, honest.fitted.model.scaler, rows_TN, PLAN.seed)
+    mixed = replace(honest.fitted.novelty, reference_MF=of_test.reference_MF)
+    found = breaches_of(replace(honest, fitted=replace(honest.fitted, novelty=mixed)), "model")
+    assert "novelty index is not that of the training span" in found
+
+
 def test_a_novelty_index_fitted_on_everything(honest: Subject) -> None:
     index = honest.fitted.novelty
     wider = replace(index, row_distance_Q=1.1 * index.row_distance_Q)
@@ -283,6 +311,110 @@ def test_judging_by_the_size_of_the_correlation(
 
 
 @pytest.mark.usefixtures("only_ridge")
+def test_scores_standardised_over_the_test_span(
+    honest: Subject, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = evaluate._Desk.ask
+
+    def standardised(self: Any, *args: Any) -> Any:
+        prediction = real(self, *args)
+        score_TN = prediction.score_TN
+        return replace(prediction, score_TN=(score_TN - score_TN.mean(axis=0)) / score_TN.std())
+
+    monkeypatch.setattr(evaluate._Desk, "ask", standardised)
+    found = breaches_of(honest, "evaluation")
+    assert "the scores of 'gnn' depend on later bars" in found
+    assert "'reversal'" not in found
+
+
+def without_extremes(real: Any) -> Any:
+    def leaky(self: Any, graph: GraphSequence, *args: Any) -> None:
+        real(self, graph, *args)
+        size_TN = np.abs(graph.ret_TN)
+        self.known_TN = self.known_TN & (size_TN < np.nanquantile(size_TN, 0.9))
+
+    return leaky
+
+
+def without_calm_bars(real: Any) -> Any:
+    def leaky(outcome_TN: FloatArray, known_TN: Any) -> Any:
+        spread_T = np.where(known_TN, outcome_TN, 0.0).std(axis=1)
+        return real(outcome_TN, known_TN) & (spread_T > np.quantile(spread_T, 0.5))
+
+    return leaky
+
+
+def of_the_bar_before(real: Any) -> Any:
+    def leaky(frame: Any) -> Any:
+        holding = real(frame)
+        return replace(holding, gain_TN=np.roll(holding.gain_TN, 1, axis=0))
+
+    return leaky
+
+
+def knowing_later_scores(real: Any) -> Any:
+    return lambda score_TN, *args: real(np.roll(score_TN, -1, axis=0), *args)
+
+
+def only_winners(real: Any) -> Any:
+    def leaky(score_TN: FloatArray, known_TN: Any, horizon: int, holding: Any, costs: Any) -> Any:
+        return real(
+            score_TN, known_TN & (score_TN * holding.gain_TN > 0.0), horizon, holding, costs
+        )
+
+    return leaky
+
+
+JUDGEMENT_LEAKS: dict[str, tuple[str, str, Callable[[Any], Any]]] = {
+    "no wild samples": (
+        "gnn_trainer.evaluation.evaluate._Desk.__init__",
+        "other samples are judged than the usable ones",
+        without_extremes,
+    ),
+    "no calm bars": (
+        "gnn_trainer.evaluation.metrics.judged_bars",
+        "the RankIC of 'gnn' is not that of its scores with the labels",
+        without_calm_bars,
+    ),
+    "gains of the bar before": (
+        "gnn_trainer.evaluation.audit_judgement.holding_of",
+        "gains are not those from open(t+1) to open(t+2)",
+        of_the_bar_before,
+    ),
+    "positions of the next bar": (
+        "gnn_trainer.evaluation.audit_judgement.keep_ledger",
+        "positions depend on scores of later bars",
+        knowing_later_scores,
+    ),
+    "positions in winners only": (
+        "gnn_trainer.evaluation.audit_judgement.keep_ledger",
+        "positions depend on what they will earn",
+        only_winners,
+    ),
+}
+
+
+@pytest.mark.usefixtures("only_ridge")
+@pytest.mark.parametrize("leak", JUDGEMENT_LEAKS)
+def test_a_judgement_with(leak: str, honest: Subject, monkeypatch: pytest.MonkeyPatch) -> None:
+    place, expected, make = JUDGEMENT_LEAKS[leak]
+    monkeypatch.setattr(place, make(pkgutil.resolve_name(place)))
+    assert expected in breaches_of(honest, "evaluation")
+
+
+@pytest.mark.usefixtures("only_ridge")
+def test_a_rank_ic_of_returns_entered_later(
+    honest: Subject, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def late(folds: Any) -> Any:
+        return judge_bars([replace(f, ret_TN=np.nan_to_num(f.late_ret_TN)) for f in folds])
+
+    monkeypatch.setattr(audit_judgement, "judge_bars", late)
+    found = breaches_of(honest, "evaluation")
+    assert "the RankIC of 'gnn' is not that of its scores with the labels" in found
+
+
+@pytest.mark.usefixtures("only_ridge")
 def test_shuffled_labels_that_still_score(honest: Subject, monkeypatch: pytest.MonkeyPatch) -> None:
     everything = property(
         lambda self: (
@@ -299,7 +431,7 @@ def test_a_feature_that_is_the_label(honest: Subject) -> None:
     x_TNF[..., 3] = honest.graph.ret_TN
     graph = replace(honest.graph, x_TNF=x_TNF)
     name = graph.feature_names[3]
-    found = audit_judgement.check_single_features(graph)
+    found = audit_probes.check_single_features(graph)
     assert found.breaches == (f"{name} alone has a RankIC of 1.000 with the label",)
 
 
@@ -308,8 +440,8 @@ def test_a_feature_that_is_nearly_too_good_is_suspicious(honest: Subject) -> Non
     x_TNF = honest.graph.x_TNF.copy()
     x_TNF[..., 3] = 100.0 * honest.graph.ret_TN + 2.5 * noise_TN
     graph = replace(honest.graph, x_TNF=x_TNF)
-    assert audit_judgement.check_single_features(graph).passed
-    assert graph.feature_names[3] in audit_judgement.suspicious_features(graph)[0]
+    assert audit_probes.check_single_features(graph).passed
+    assert graph.feature_names[3] in audit_probes.suspicious_features(graph)[0]
 
 
 def test_a_rehearsal_is_short_and_its_spans_lie_apart(honest: Subject) -> None:
@@ -317,3 +449,16 @@ def test_a_rehearsal_is_short_and_its_spans_lie_apart(honest: Subject) -> None:
     ends = [np.flatnonzero(rows_T)[[0, -1]] for rows_T in vars(stretch.split).values()]
     assert stretch.graph.num_bars <= audit_fit.REHEARSED_BARS[1] + 9
     assert all(later[0] - earlier[1] > 3 for earlier, later in itertools.pairwise(ends))
+
+
+def test_a_fold_judged_on_other_bars_than_its_test_span() -> None:
+    fold = made_fold(test=1)
+    open_time_T = np.arange(2 * BARS) * HOUR_MS
+    row_T = np.arange(2 * BARS)
+    split = Split(train_T=row_T <= BARS, validation_T=row_T <= BARS, test_T=row_T >= BARS)
+    assert check_judged(fold, open_time_T, split).passed
+
+    later = replace(split, test_T=row_T >= BARS + 5)
+    found = check_judged(fold, open_time_T, later).breaches
+    assert "the test span is that of 1970-01-06 00:00" in found[0]
+    assert found[1] == "5 judged bars are not in the test span"

@@ -77,7 +77,7 @@ def pacing(days: int) -> list[Figure]:
             100 * share,
             "%",
             floor=85,
-            note=f"mean of the {len(whole_minutes)} minutes that candles and books fill; {sizes}",
+            note=f"mean of the minutes that candles and books fill ({len(whole_minutes)}); {sizes}",
         ),
         Figure(
             "fetch: most of the allowed weight in a minute",

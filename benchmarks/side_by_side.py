@@ -4,6 +4,7 @@ Figures are CPU seconds of the whole process, threads included (the gate), and w
 information), both medians over the rounds. Memory is measured in a fresh process per contestant.
 """
 
+import ctypes
 import gc
 import multiprocessing
 import statistics
@@ -76,6 +77,7 @@ def peak_growth_mb(contestant: Contestant) -> float:
 def _peak_growth_mb(contestant: Contestant) -> float:
     work = contestant.prepare()
     gc.collect()
+    ctypes.CDLL(None).malloc_trim(0)  # or the work would live on what the preparation left
     Path("/proc/self/clear_refs").write_text("5")  # Linux: the peak starts anew
     before_kb = _status_kb("VmRSS")
     work()

@@ -86,7 +86,7 @@ def audit(
         StopRequested: `should_stop`, asked before every part and every batch, said yes.
     """
     checks = _ask(subject, tuple(PARTS), on_progress, should_stop)
-    return AuditReport(checks, _suspicions(subject))
+    return AuditReport(checks, _suspicions(subject, checks[-1]))
 
 
 def audit_training(
@@ -189,9 +189,9 @@ PARTS: dict[str, Part] = {
 OF_ONE_TRAINING = ("split", "model")  # the others ask for the data, or for the code itself
 
 
-def _suspicions(subject: Subject) -> tuple[str, ...]:
-    """What proves nothing, and should be looked at."""
-    told = suspicious_features(subject.graph)
+def _suspicions(subject: Subject, probe: Check) -> tuple[str, ...]:
+    """What proves nothing, and should be looked at; `probe` is that of the single features."""
+    told = suspicious_features(probe)
     static = static_relations(subject.relations)
     if static:
         told += (f"{static} relations are {STATIC}: no valid_from",)

@@ -19,7 +19,7 @@ from gnn_trainer.training.fit import FitPlan, fit
 from gnn_trainer.training.inference import score_bars
 from gnn_trainer.training.trained import TrainedModel
 
-REHEARSED_CELLS = 8000  # bars x symbols; half to train on, a quarter each to validate and to test
+REHEARSED_CELLS = 4800  # bars x symbols; half to train on, a quarter each to validate and to test
 REHEARSED_BARS = (160, 320)  # not fewer and not more, however many symbols there are
 REHEARSED_EPOCHS = 3
 REHEARSED_MEMBERS = 2

@@ -17,7 +17,7 @@ SHUFFLES = 20
 SHUFFLE_CONFIDENCE = 0.9999  # one honest run in ten thousand is taken for a leak
 SUSPICIOUS_IC = 0.12  # twice what an honest model reaches
 IMPOSSIBLE_IC = 0.4  # of a single feature over many bars
-PROBED_BARS = 1500
+PROBED_BARS = 600
 MIN_PROBED_BARS = 50
 
 
@@ -71,14 +71,14 @@ def check_single_features(graph: GraphSequence) -> Check:
         for name, skill in skills.items()
         if abs(skill) > IMPOSSIBLE_IC
     ]
-    return check_of("probe", "single features", len(skills), breaches)
+    return check_of("probe", "single features", len(skills), breaches, skills)
 
 
-def suspicious_features(graph: GraphSequence) -> tuple[str, ...]:
+def suspicious_features(probe: Check) -> tuple[str, ...]:
     """Features that rank the symbols better than an honest model does, for people to look at."""
     return tuple(
         f"{name} alone has a RankIC of {skill:.3f} with the label"
-        for name, skill in _single_skills(graph).items()
+        for name, skill in probe.figures.items()
         if SUSPICIOUS_IC < abs(skill) <= IMPOSSIBLE_IC
     )
 

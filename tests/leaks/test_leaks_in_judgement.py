@@ -440,8 +440,9 @@ def test_a_feature_that_is_nearly_too_good_is_suspicious(honest: Subject) -> Non
     x_TNF = honest.graph.x_TNF.copy()
     x_TNF[..., 3] = 100.0 * honest.graph.ret_TN + 2.5 * noise_TN
     graph = replace(honest.graph, x_TNF=x_TNF)
-    assert audit_probes.check_single_features(graph).passed
-    assert graph.feature_names[3] in audit_probes.suspicious_features(graph)[0]
+    probe = audit_probes.check_single_features(graph)
+    assert probe.passed
+    assert graph.feature_names[3] in audit_probes.suspicious_features(probe)[0]
 
 
 def test_a_rehearsal_is_short_and_its_spans_lie_apart(honest: Subject) -> None:

@@ -2,8 +2,10 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from scipy.special import ndtri
 from scipy.stats import rankdata
@@ -37,8 +39,8 @@ class InputTensors:
         scaled = torch.from_numpy(scaler.apply(graph.x_TNF))
         before = torch.zeros(history_bars, *scaled.shape[1:])  # the scaler's "not available"
         self._x_TNF = torch.cat((before, scaled)).to(device)
-        self._leader_RNk = torch.from_numpy(graph.leader_RNk).to(device)
-        self._attr_RNkE = torch.from_numpy(graph.edge_attr_RNkE).to(device)
+        self._leader_RNk = _on(device, graph.leader_RNk)
+        self._attr_RNkE = _on(device, graph.edge_attr_RNkE)
         self._graph = graph
         self._history_bars = history_bars
         self._device = device
@@ -105,9 +107,9 @@ class TargetTensors:
         in_sigmas = np.where(usable, graph.ret_TN / graph.sigma_TN, 0.0)
         self.usable_TN = torch.from_numpy(usable).to(device)
         self._usable_T: BoolArray = np.any(usable, axis=1)
-        self._rank_TN = _on(device, normal_scores(graph.ret_TN, usable))
-        self._return_TN = _on(device, in_sigmas)
-        self._direction_TN = torch.from_numpy(np.maximum(direction, 0).astype(np.int64)).to(device)
+        self._rank_TN = _on(device, normal_scores(graph.ret_TN, usable).astype(np.float32))
+        self._return_TN = _on(device, in_sigmas.astype(np.float32))
+        self._direction_TN = _on(device, np.maximum(direction, 0).astype(np.int64))
 
     def any_in(self, start: int, stop: int, rows_T: BoolArray) -> bool:
         """Whether `chunk` would have a target that counts; known without asking the device."""
@@ -151,5 +153,7 @@ def shuffled_chunks(
         yield max(int(start), first), min(int(start) + chunk_bars, last)
 
 
-def _on(device: torch.device, values: FloatArray) -> Tensor:
-    return torch.from_numpy(values.astype(np.float32)).to(device)
+def _on(device: torch.device, values: npt.NDArray[Any]) -> Tensor:
+    """A copy in torch's own memory. Matrix products depend, in their last bits, on where in memory
+    a number lies, and numpy's arrays, or those mapped from a file, lie anywhere."""
+    return torch.from_numpy(values).clone(memory_format=torch.contiguous_format).to(device)

@@ -29,6 +29,7 @@ VOLUME_FEATURE = "volume_surprise"
 SIGNAL_CLIP = 4.0  # standard deviations; one crash must not draw the whole graph
 TINY = 1e-12  # below this a sum of weights or a deviation is taken as nothing
 LARGEST_SCALE = 2.0**20
+FAINTEST = 2.0**-80  # what fades further is nothing beside a new bar, and would overflow float32
 CELLS_IN_CACHE = 2**17  # matrices are walked through together while they fit the cache
 NOISE_T = 2.0  # a correlation within two standard errors of zero is taken as none
 
@@ -126,7 +127,7 @@ class RunningCorrelations:
 
     def advance(self, start: int, stop: int) -> None:
         """Take in bars start..stop-1."""
-        fade = self._decay ** (stop - start)
+        fade = max(self._decay ** (stop - start), FAINTEST)
         self._moments *= fade
         self._square_weights *= fade**2
         self._scale /= fade

@@ -94,6 +94,18 @@ def test_edges_are_those_of_the_plain_definition(half_life_bars: int) -> None:
         np.testing.assert_allclose(attr_RNkE[refresh], attributes, atol=1e-4)
 
 
+def test_a_memory_far_shorter_than_a_block_has_only_the_newest_bars() -> None:
+    series = np.random.default_rng(0).standard_normal((60_000, 3))
+    rule = EdgeRule("rule", "x", series, series, 1)
+    of_all, of_few = (RunningCorrelations([rule], half_life_bars=20) for _ in range(2))
+    for first in (0, 30_000):
+        of_all.advance(first, first + 30_000)
+    of_few.advance(50_000, 60_000)
+    for running in (of_all, of_few):
+        running.correlate()
+    np.testing.assert_allclose(of_all.correlation_ENN, of_few.correlation_ENN, atol=1e-6)
+
+
 def test_shrinking_silences_noise() -> None:
     size = np.array([0.5, 0.05, 0.0], np.float32)
     shrunken = shrink(size, np.full(3, NOISE_T**2 / 400.0, np.float32))

@@ -8,8 +8,8 @@ The same network with the same parameters, the same bars and graphs, threads and
 - disjoint: the encoder shared as ours, the graph layers torch_geometric's on one disjoint graph
   made beforehand;
 - A3TGCN and TGCN of torch-geometric-temporal: other models, what a user would take off the shelf.
-  They need `pip install gnn-trainer[bench]`; the package imports torch_sparse, which has no wheel
-  and is not needed by them, so an empty stand-in takes its place.
+  They need `pip install --no-deps torch-geometric-temporal`; it imports torch_sparse, which has no
+  wheel and is not needed by them, so an empty stand-in takes its place.
 
     python -m benchmarks.training [--small]
 """

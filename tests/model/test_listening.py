@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from gnn_trainer.model import listening
+from gnn_trainer.model import kernels, listening
 from gnn_trainer.model.edges import Edges
 from gnn_trainer.model.listening import Words
 
@@ -50,6 +50,7 @@ def gradients(result: Tensor, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
 
 def test_messages_and_their_gradients_are_those_of_torch(words: Words, edges: Edges) -> None:
     fast, slow = listening.attend(words, edges), listening.attend_plain(words, edges)
+    assert kernels.attend.signatures, "nothing was compiled: plain was compared with plain"
     torch.testing.assert_close(fast, slow, rtol=1e-5, atol=1e-5)
     assert not fast[55, 3].any()
     for one, other in zip(gradients(fast, words), gradients(slow, words), strict=True):

@@ -25,7 +25,7 @@ import polars as pl
 
 from gnn_trainer.evaluation.intervals import block_length, bootstrap_mean
 from gnn_trainer.evaluation.metrics import filled_rank_ic
-from gnn_trainer.evaluation.rivals import learned_scores
+from gnn_trainer.evaluation.rivals import fit_scorers, learned_scores
 from gnn_trainer.exchange.config import ExchangeConfig
 from gnn_trainer.exchange.generated import Candles, GeneratedMarket
 from gnn_trainer.exchange.replay import ReplayedMarket
@@ -153,9 +153,8 @@ class Laboratory:
         for fold_end in FOLD_ENDS:
             graph, split = self.fold({}, fold_end)
             scaler = fit_scaler(graph.x_TNF, usable_rows(graph) & split.train_T[:, None])
-            scores = learned_scores(
-                graph, split, scaler, seed=0, pulse=lambda: None, tell=lambda name: None
-            )
+            scorers = fit_scorers(graph, split, scaler, seed=0, on_progress=_ignore)
+            scores = learned_scores(graph, split, scaler, scorers)
             for name, score_TN in scores.items():
                 parts[name].append(_judge(score_TN, graph, split))
         return {name: _single(by_fold) for name, by_fold in parts.items()}

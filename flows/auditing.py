@@ -39,11 +39,7 @@ def audit_terms(run: Run) -> tuple[object, ...]:
 
 
 def find_leaks(run: Run, subject: "Subject", others: Iterable[tuple[str, "Subject"]] = ()) -> Audit:
-    """Audit a model and `others` that came of the same graph; show what was found, and keep it.
-
-    Raises:
-        LeakFound: something knew what nobody could know at the time.
-    """
+    """Audit a model and `others` that came of the same graph; as `passed`."""
     from gnn_trainer.evaluation import audit as audit_room
 
     report = audit_room.audit(subject, on_progress=run.on_progress, should_stop=run.should_stop)
@@ -53,10 +49,24 @@ def find_leaks(run: Run, subject: "Subject", others: Iterable[tuple[str, "Subjec
                 other, name, on_progress=run.on_progress, should_stop=run.should_stop
             )
         )
+    return passed(run, report)
+
+
+def passed(run: Run, report: "AuditReport") -> Audit:
+    """Show what an audit found, and keep it.
+
+    Raises:
+        LeakFound: something knew what nobody could know at the time.
+    """
     show_audit(run.config.model_name, report)
     for suspicion in report.suspicions:
         logger.warning("suspicious: %s", suspicion)
     report.require_passed()
+    return kept(run, report)
+
+
+def kept(run: Run, report: "AuditReport") -> Audit:
+    """A reference to a report, whatever it found."""
     return Audit(audit=run.datasets.put(report, rows=len(report.checks)))
 
 

@@ -138,6 +138,7 @@ def _fit_and_judge(
     from gnn_trainer.evaluation.backtest import holding_of
     from gnn_trainer.evaluation.evaluate import evaluate
     from gnn_trainer.evaluation.recovery import Truth
+    from gnn_trainer.evaluation.rivals import fit_rivals
     from gnn_trainer.training.fit import fit
 
     config, plan = order.config, fit_plan(order.config)
@@ -157,18 +158,24 @@ def _fit_and_judge(
         )
         relations = relations_of(datasets, order.graph.relations)
         bundle = bundle_around(model, config, sequence, split, relations)
-        fold = evaluate(
-            model,
+        rivals = fit_rivals(
             sequence,
             split,
             plan,
-            config.evaluation,
-            holding_of(datasets.get(order.frame, MarketFrame)),
-            calibration=bundle.calibration,
+            config.evaluation.placebo_graphs,
+            model.scaler,
             on_progress=on_progress,
-            truth=None if order.truth is None else datasets.get(order.truth, Truth),
             should_stop=lambda: stop.is_requested,
         )
+    fold = evaluate(
+        model,
+        rivals,
+        sequence,
+        split,
+        holding_of(datasets.get(order.frame, MarketFrame)),
+        calibration=bundle.calibration,
+        truth=None if order.truth is None else datasets.get(order.truth, Truth),
+    )
     files = {name: datasets.put_bytes(name, data) for name, data in bundle.to_files().items()}
     ref = datasets.put(fold, rows=fold.test.samples)
     checkpoint.unlink(missing_ok=True)

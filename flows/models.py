@@ -1,12 +1,14 @@
 """The model of a run: how it is fitted, where its checkpoint is, and the thing itself."""
 
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from pydantic import TypeAdapter
+
 from flows.caching import TRAINING, cache_key
-from flows.references import Graph, Model
+from flows.references import Baselines, Graph, Model
 from flows.run import Run
 from gnn_trainer.adapters.datasets import DatasetRef, DatasetStore
 from gnn_trainer.config import TrainConfig
@@ -16,6 +18,8 @@ from gnn_trainer.market.splits import Split, chronological_split
 
 if TYPE_CHECKING:
     from gnn_trainer.artifact.bundle import Bundle
+    from gnn_trainer.evaluation.rivals import Rivals
+    from gnn_trainer.model.scorers import Scorer
     from gnn_trainer.training.fit import FitPlan
     from gnn_trainer.training.trained import TrainedModel
 
@@ -33,7 +37,8 @@ class Checkpoint:
 def checkpoint_of(run: Run, graph: Graph) -> Checkpoint:
     """Of this queue_id; runs without one are the same user's attempts and share theirs."""
     queue_id = None if run.settings.is_queue_id_generated else run.settings.queue_id
-    identity = cache_key("train_model", TRAINING, (graph, run.training_terms, queue_id))
+    terms = (graph.learned, graph.relations, run.training_terms, queue_id)
+    identity = cache_key("train_model", TRAINING, terms)
     return Checkpoint(run.settings.workspace / "checkpoints" / f"{identity}.safetensors", identity)
 
 
@@ -76,21 +81,30 @@ def best_in_checkpoint(run: Run, graph: Graph) -> "Bundle | None":
     saved = checkpoint_of(run, graph)
     if not saved.path.exists():
         return None
-    sequence = run.datasets.get(graph.graph, GraphSequence)
+    sequence, split = learned_of(run, graph)
     model = best_so_far(
         sequence,
-        split_of(run, sequence),
+        split,
         fit_plan(run.config),
         checkpoint=saved.path,
         identity=saved.identity,
     )
-    return None if model is None else make_bundle(run, graph, sequence, model)
+    return None if model is None else make_bundle(run, graph, sequence, split, model)
 
 
-def make_bundle(run: Run, graph: Graph, sequence: GraphSequence, model: "TrainedModel") -> "Bundle":
+def learned_of(run: Run, graph: Graph) -> tuple[GraphSequence, Split]:
+    """All that may be learned from, without a bar after the validation span."""
+    sequence = run.datasets.get(graph.graph, GraphSequence)
+    split = split_of(run, sequence)
+    return sequence.first(split.num_learned), split.first(split.num_learned)
+
+
+def make_bundle(
+    run: Run, graph: Graph, sequence: GraphSequence, split: Split, model: "TrainedModel"
+) -> "Bundle":
     """The model of a single training with all that predicting needs."""
     relations = relations_of(run.datasets, graph.relations)
-    return bundle_around(model, run.config, sequence, split_of(run, sequence), relations)
+    return bundle_around(model, run.config, sequence, split, relations)
 
 
 def bundle_around(
@@ -118,6 +132,49 @@ def bundle_around(
         novelty=fit_novelty(sequence.x_TNF, model.scaler, train_TN, config.seed),
         relations=relations,
     )
+
+
+def stored_model(run: Run, bundle: "Bundle", kind: str = "") -> Model:
+    """A reference to a bundle; what is of another `kind` than the model has a place of its own."""
+    return Model(
+        files={
+            name: run.datasets.put_bytes(f"{kind}{name}", data)
+            for name, data in bundle.to_files().items()
+        }
+    )
+
+
+def stored_rivals(run: Run, bundle: "Bundle", rivals: "Rivals") -> Baselines:
+    """A reference to rivals fitted beside the model in `bundle`, whose features they share."""
+    networks = {
+        name: stored_model(
+            run,
+            replace(bundle, model=rival.model, calibration=rival.calibration),
+            kind=f"{name.replace(' ', '_')}-",
+        )
+        for name, rival in rivals.networks.items()
+    }
+    scorers = _scorers().dump_json(dict(rivals.scorers))
+    return Baselines(networks=networks, scorers=run.datasets.put_bytes("scorers", scorers))
+
+
+def rivals_of(run: Run, baselines: Baselines) -> "Rivals":
+    """The rivals behind a reference."""
+    from gnn_trainer.evaluation.rivals import RivalNetwork, Rivals
+
+    bundles = {name: bundle_of(run, network) for name, network in baselines.networks.items()}
+    return Rivals(
+        networks={
+            name: RivalNetwork(bundle.model, bundle.calibration) for name, bundle in bundles.items()
+        },
+        scorers=_scorers().validate_json(run.datasets.get_bytes(baselines.scorers)),
+    )
+
+
+def _scorers() -> "TypeAdapter[dict[str, Scorer]]":
+    from gnn_trainer.model.scorers import Scorer
+
+    return TypeAdapter(dict[str, Scorer])
 
 
 def bundle_of(run: Run, model: Model) -> "Bundle":

@@ -62,7 +62,9 @@ def make_plan(source: MarketSource, config: TrainConfig) -> Plan:
     """
     step = interval_ms(config.interval)
     now_ms = source.server_time_ms()
-    start_ms, end_ms = resolve_span(config.time_range, now_ms, config.interval)
+    start_ms, end_ms = resolve_span(
+        config.time_range, now_ms, config.interval, config.split.step_days
+    )
     choice = parse_symbols(config.symbols)
     volumes = source.quote_volumes() if choice.top is not None else {}
     universe = resolve_universe(choice, source.listings(), volumes, start_ms, end_ms)

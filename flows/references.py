@@ -91,9 +91,14 @@ class Features(Reference):
 
 
 class Graph(Reference):
-    """A GraphSequence, and the prepared relations in it if there are any."""
+    """A GraphSequence, and the prepared relations in it if there are any.
+
+    `learned` is the fingerprint of all that may be learned from: its bars until the end of the
+    validation span.
+    """
 
     graph: DatasetRef
+    learned: str
     relations: DatasetRef | None
 
     def is_there(self, run: Run) -> bool:
@@ -114,6 +119,22 @@ class Model(Reference):
         return all(map(run.datasets.holds, self.files.values()))
 
 
+class Baselines(Reference):
+    """Rivals: networks as bundles, by name, and the scorers of all others as one JSON document."""
+
+    networks: dict[str, Model]
+    scorers: DatasetRef
+
+    def is_there(self, run: Run) -> bool:
+        return run.datasets.holds(self.scorers) and all(
+            network.is_there(run) for network in self.networks.values()
+        )
+
+    @property
+    def counts(self) -> Mapping[str, int]:
+        return {"networks": len(self.networks)}
+
+
 def history_of(run: Run, model: Model) -> list[dict[str, float]]:
     """The record of every epoch; from a model's JSON, so that torch is not needed."""
     config = json.loads(run.datasets.get_bytes(model.files["config.json"]))
@@ -122,7 +143,7 @@ def history_of(run: Run, model: Model) -> list[dict[str, float]]:
 
 
 class Audit(Reference):
-    """An AuditReport that found no leak."""
+    """An AuditReport."""
 
     audit: DatasetRef
 

@@ -10,7 +10,7 @@ from uuid import uuid4
 
 from prefect.artifacts import create_markdown_artifact
 
-from flows.auditing import audit_terms, find_leaks, require_judged, subject_of
+from flows.auditing import audit_terms, kept, passed, require_judged, subject_of
 from flows.caching import (
     EVALUATION,
     FEATURES,
@@ -26,13 +26,18 @@ from flows.models import (
     bundle_of,
     find_checkpoint,
     fit_plan,
+    learned_of,
     make_bundle,
     relations_of,
+    rivals_of,
     split_of,
+    stored_model,
+    stored_rivals,
 )
 from flows.progress import training_artifact
 from flows.references import (
     Audit,
+    Baselines,
     Features,
     Graph,
     Model,
@@ -44,6 +49,7 @@ from flows.references import (
 )
 from flows.reporting import Judged, report_on
 from flows.run import Run
+from gnn_trainer.adapters.datasets import fingerprint
 from gnn_trainer.collecting import (
     Waiting,
     collect_books,
@@ -207,6 +213,7 @@ def log_defects(report: DataReport) -> None:
         relations,
         run.config.graph,
         run.config.labels,
+        run.config.split,
     ),
 )
 def assemble_graph(run: Run, features: Features, relations: Relations) -> Graph:
@@ -219,19 +226,26 @@ def assemble_graph(run: Run, features: Features, relations: Relations) -> Graph:
         relations_of(run.datasets, relations.relations),
         run.should_stop,
     )
-    return Graph(graph=run.datasets.put(graph, rows=graph.num_bars), relations=relations.relations)
+    return Graph(
+        graph=run.datasets.put(graph, rows=graph.num_bars),
+        learned=fingerprint(graph.first(split_of(run, graph).num_learned)),
+        relations=relations.relations,
+    )
 
 
 @cached_task(
     "train {run.config.model_name}, seed {run.config.seed}",
     rooms=TRAINING,
-    by=lambda run, graph: (graph, run.training_terms),
+    by=lambda run, graph: (graph.learned, graph.relations, run.training_terms),
 )
 def train_model(run: Run, graph: Graph) -> Model:
-    """Fit the network, going on from the checkpoint of a run that was cut short."""
+    """Fit the network, going on from the checkpoint of a run that was cut short.
+
+    It is handed no bar after the validation span; a run that adds only such bars fits nothing.
+    """
     from gnn_trainer.training.fit import fit
 
-    sequence = run.datasets.get(graph.graph, GraphSequence)
+    sequence, split = learned_of(run, graph)
     saved = find_checkpoint(run, graph)
     with training_artifact("training-progress", also=run.on_progress) as tell:
 
@@ -242,7 +256,7 @@ def train_model(run: Run, graph: Graph) -> Model:
 
         model = fit(
             sequence,
-            split_of(run, sequence),
+            split,
             fit_plan(run.config),
             on_progress=on_epoch,
             checkpoint=saved.path,
@@ -257,32 +271,92 @@ def train_model(run: Run, graph: Graph) -> Model:
         best.epoch,
         best.val_rank_ic,
     )
-    files = make_bundle(run, graph, sequence, model).to_files()
-    return Model(files={name: run.datasets.put_bytes(name, data) for name, data in files.items()})
+    return stored_model(run, make_bundle(run, graph, sequence, split, model))
+
+
+@cached_task(
+    "audit the learning of {run.config.model_name}",
+    rooms=EVALUATION,
+    by=lambda run, features, graph, model: (
+        graph.learned,
+        graph.relations,
+        model,
+        run.training_terms,
+    ),
+)
+def audit_learning(run: Run, features: Features, graph: Graph, model: Model) -> Audit:
+    """The half of the audit that is about the model; what it finds is judged with the rest."""
+    from gnn_trainer.evaluation import audit as audit_room
+
+    subject = subject_of(run, features, graph, model)
+    report = audit_room.audit_learning(
+        subject.first(subject.split.num_learned),
+        on_progress=run.on_progress,
+        should_stop=run.should_stop,
+    )
+    return kept(run, report)
 
 
 @cached_task(
     "audit {run.config.model_name}",
     rooms=EVALUATION,
-    by=lambda run, features, graph, model: (
+    by=lambda run, features, graph, model, learning: (
         features,
         graph,
         model,
+        learning,
         audit_terms(run),
     ),
 )
-def audit(run: Run, features: Features, graph: Graph, model: Model) -> Audit:
+def audit(run: Run, features: Features, graph: Graph, model: Model, learning: Audit) -> Audit:
     """Let the run go on only if nothing in it knew what nobody could know at the time."""
-    return find_leaks(run, subject_of(run, features, graph, model))
+    from gnn_trainer.evaluation import audit as audit_room
+    from gnn_trainer.evaluation.audit_report import AuditReport
+
+    report = audit_room.audit_market(
+        subject_of(run, features, graph, model),
+        on_progress=run.on_progress,
+        should_stop=run.should_stop,
+    )
+    return passed(run, report.joined(run.datasets.get(learning.audit, AuditReport)))
+
+
+@cached_task(
+    "fit baselines of {run.config.model_name}",
+    rooms=EVALUATION,
+    by=lambda run, graph, model: (
+        graph.learned,
+        model,
+        run.training_terms,
+        run.config.evaluation.placebos,
+    ),
+)
+def fit_baselines(run: Run, graph: Graph, model: Model) -> Baselines:
+    """Fit everything that the model has to beat, on the bars that it was fitted on."""
+    from gnn_trainer.evaluation.rivals import fit_rivals
+
+    sequence, split = learned_of(run, graph)
+    bundle = bundle_of(run, model)
+    rivals = fit_rivals(
+        sequence,
+        split,
+        fit_plan(run.config),
+        run.config.evaluation.placebo_graphs,
+        bundle.model.scaler,
+        on_progress=run.on_progress,
+        should_stop=run.should_stop,
+    )
+    return stored_rivals(run, bundle, rivals)
 
 
 @cached_task(
     "evaluate {run.config.model_name}",
     rooms=EVALUATION,
-    by=lambda run, features, graph, model, audit: (
+    by=lambda run, features, graph, model, baselines, audit: (
         features.frame.fingerprint,
         graph,
         model,
+        baselines,
         run.training_terms,
         run.config.evaluation,
         run.plan.source,
@@ -291,7 +365,7 @@ def audit(run: Run, features: Features, graph: Graph, model: Model) -> Audit:
     ),
 )
 def evaluate_model(
-    run: Run, features: Features, graph: Graph, model: Model, audit: Audit
+    run: Run, features: Features, graph: Graph, model: Model, baselines: Baselines, audit: Audit
 ) -> Report:
     """Judge the model and its baselines on the test span, which nothing was fitted on."""
     from gnn_trainer.evaluation.backtest import holding_of
@@ -301,15 +375,12 @@ def evaluate_model(
     bundle, split = bundle_of(run, model), split_of(run, sequence)
     fold = evaluate(
         bundle.model,
+        rivals_of(run, baselines),
         sequence,
         split,
-        fit_plan(run.config),
-        run.config.evaluation,
         holding_of(run.datasets.get(features.frame, MarketFrame)),
         calibration=bundle.calibration,
-        on_progress=run.on_progress,
         truth=run.truth(sequence),
-        should_stop=run.should_stop,
     )
     require_judged(run, graph, [(fold, split_of(run, sequence))])
     return report_on(run, features, graph, Judged([fold], bundle, split, audit))

@@ -24,11 +24,13 @@ from flows.summary import announce
 from flows.tasks import (
     assemble_graph,
     audit,
+    audit_learning,
     build_features,
     evaluate_model,
     fetch_funding,
     fetch_klines,
     fetch_order_book,
+    fit_baselines,
     load_relations,
     train_model,
     upload_model,
@@ -55,8 +57,10 @@ def train(config: TrainConfig | None = None) -> Published | State[Any]:
         graph = run.do(assemble_graph, features, relations)
         model = run.do(train_model, graph)
         show_epochs(run.config.model_name, history_of(run, model))
-        checked = run.do(audit, features, graph, model)
-        report = run.do(evaluate_model, features, graph, model, checked)
+        learning = run.do(audit_learning, features, graph, model)
+        checked = run.do(audit, features, graph, model, learning)
+        baselines = run.do(fit_baselines, graph, model)
+        report = run.do(evaluate_model, features, graph, model, baselines, checked)
         published = run.do(upload_model, features, model, report)
         forget_checkpoint(run, graph)
         if run.settings.arango is not None and run.settings.arango.write_back is not None:

@@ -176,7 +176,9 @@ def _import_archive(
             f"SYMBOLS={config.symbols!r}: an archive does not say which are the largest; name "
             "them, e.g. --symbols BTCUSDT,ETHUSDT"
         )
-    start_ms, end_ms = resolve_span(config.time_range, now_ms, config.interval)
+    start_ms, end_ms = resolve_span(
+        config.time_range, now_ms, config.interval, config.split.step_days
+    )
     with error_console.status("importing") as status:
         report = import_archive(
             History(settings.workspace / "history"),

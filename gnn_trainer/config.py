@@ -23,7 +23,7 @@ from gnn_trainer.form import FORM
 from gnn_trainer.graph.config import GraphConfig
 from gnn_trainer.market.intervals import DAY_MS, INTERVAL_MS, interval_ms
 from gnn_trainer.market.labels import DirectionConfig, LabelConfig
-from gnn_trainer.market.splits import SplitConfig
+from gnn_trainer.market.splits import SplitConfig, last_step_ms
 from gnn_trainer.model.config import ModelConfig
 from gnn_trainer.training.config import FitConfig
 
@@ -115,8 +115,13 @@ def _checked(parse: Any, value: str) -> str:
     return value
 
 
-def resolve_span(time_range: str, now_ms: int, interval: str) -> tuple[int, int]:
+def resolve_span(
+    time_range: str, now_ms: int, interval: str, step_days: int = 0
+) -> tuple[int, int]:
     """Bars to use, start_ms <= open time < end_ms, all closed at `now_ms`. Unix ms, UTC.
+
+    A length such as 90d is counted back from the last step of `SplitConfig.step_days`, and has the
+    bars since then besides.
 
     Raises:
         ConfigError: malformed, ends before it starts, or has no closed bar yet.
@@ -125,7 +130,8 @@ def resolve_span(time_range: str, now_ms: int, interval: str) -> tuple[int, int]
     closed_before = now_ms // step * step
     parsed = _parse_time_range(time_range)
     if isinstance(parsed, timedelta):
-        start = closed_before - parsed // timedelta(milliseconds=1)
+        laid_out = last_step_ms(closed_before - step, step_days) or closed_before
+        start = laid_out - parsed // timedelta(milliseconds=1)
         end = closed_before
     else:
         start, end = (_midnight_ms(day) for day in parsed)

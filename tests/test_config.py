@@ -145,6 +145,17 @@ def test_a_length_ends_at_the_last_closed_bar() -> None:
     assert resolve_span("2d", NOW_MS, "1h") == (ms("2024-04-29T12:00"), ms("2024-05-01T12:00"))
 
 
+def test_a_length_is_counted_back_from_the_last_step_and_has_what_came_since() -> None:
+    thursday = ms("2024-04-25")  # steps of a week begin as 1970 did
+    assert resolve_span("2d", NOW_MS, "1h", step_days=7) == (
+        thursday - 2 * DAY_MS,
+        ms("2024-05-01T12:00"),
+    )
+    assert resolve_span("2024-01-01:2024-01-31", NOW_MS, "1h", step_days=7) == resolve_span(
+        "2024-01-01:2024-01-31", NOW_MS, "1h"
+    )
+
+
 def test_a_bar_that_closes_this_very_moment_is_closed() -> None:
     now = ms("2024-05-01T12:00")
     assert resolve_span("1d", now, "1h")[1] == now

@@ -15,6 +15,7 @@ from gnn_trainer.evaluation.pooling import pool
 from gnn_trainer.evaluation.protocol import MODEL, NO_GRAPH, ORACLE
 from gnn_trainer.evaluation.recovery import PlantedLead, Truth
 from gnn_trainer.evaluation.report import EvaluationReport
+from gnn_trainer.evaluation.rivals import fit_rivals
 from gnn_trainer.exchange.config import ExchangeConfig
 from gnn_trainer.exchange.generated import GeneratedMarket
 from gnn_trainer.features.build import build_features
@@ -77,13 +78,11 @@ def judged(config: ExchangeConfig) -> EvaluationReport:
     leads = (PlantedLead(e.leader, e.follower, e.delay_bars) for e in market.planted_edges)
     fold = evaluate(
         model,
+        fit_rivals(graph, split, PLAN, JUDGEMENT.placebo_graphs, model.scaler, on_progress=ignore),
         graph,
         split,
-        PLAN,
-        JUDGEMENT,
         holding_of(frame),
         calibration=calibrate(model, graph, split.validation_T),
-        on_progress=ignore,
         truth=Truth(market.oracle_scores(graph.open_time_T), tuple(leads)),
     )
     return pool([fold], JUDGEMENT, audit=AuditReport(checks=()))

@@ -60,25 +60,14 @@ class DatasetStore:
         Raises:
             ConfigError, ServiceError: the folder cannot be written, the disk is full.
         """
-        values = {field.name: getattr(dataset, field.name) for field in fields(dataset)}
-        arrays = {
-            name: np.ascontiguousarray(value)
-            for name, value in values.items()
-            if isinstance(value, np.ndarray)
-        }
-        others = {name: value for name, value in values.items() if name not in arrays}
-        header = json.dumps(to_jsonable_python(others), sort_keys=True)
-        return self._put(type(dataset).__name__, _as_safetensors(arrays, header), rows)
+        return self._put(type(dataset).__name__, _pieces(dataset), rows)
 
     def put_bytes(self, kind: str, data: bytes, *, rows: int = 0) -> DatasetRef:
         """Store anything that is bytes already; errors as for `put`."""
         return self._put(kind, [data], rows)
 
     def _put(self, kind: str, pieces: Sequence[bytes | memoryview], rows: int) -> DatasetRef:
-        digest = hashlib.sha256()
-        for piece in pieces:
-            digest.update(piece)
-        fingerprint = digest.hexdigest()
+        fingerprint = _fingerprint(pieces)
         ref = DatasetRef(uri=f"{kind}/{fingerprint}", fingerprint=fingerprint, rows=rows)
         path = self._folder / ref.uri
         with writing_in(path.parent):
@@ -127,6 +116,17 @@ class DatasetStore:
                 path.unlink(missing_ok=True)
 
 
+def _pieces(dataset: "DataclassInstance") -> list[bytes | memoryview]:
+    values = {field.name: getattr(dataset, field.name) for field in fields(dataset)}
+    arrays = {
+        name: np.ascontiguousarray(value)
+        for name, value in values.items()
+        if isinstance(value, np.ndarray)
+    }
+    others = {name: value for name, value in values.items() if name not in arrays}
+    return _as_safetensors(arrays, json.dumps(to_jsonable_python(others), sort_keys=True))
+
+
 def _as_safetensors(arrays: Mapping[str, np.ndarray], header: str) -> list[bytes | memoryview]:
     """The file in pieces: its head, then the arrays, those of the widest numbers first."""
     ordered = sorted(arrays.items(), key=lambda item: (-item[1].itemsize, item[0]))
@@ -159,6 +159,18 @@ def _mapped(path: Path) -> tuple[dict[str, Any], str]:
         for name, tensor in head.items()
     }
     return arrays, header
+
+
+def fingerprint(dataset: "DataclassInstance") -> str:
+    """The `DatasetRef.fingerprint` it would have if it were put."""
+    return _fingerprint(_pieces(dataset))
+
+
+def _fingerprint(pieces: Sequence[bytes | memoryview]) -> str:
+    digest = hashlib.sha256()
+    for piece in pieces:
+        digest.update(piece)
+    return digest.hexdigest()
 
 
 def tables_fingerprint(tables: Mapping[str, pl.DataFrame]) -> str:

@@ -34,6 +34,7 @@ from gnn_trainer.evaluation.audit_graph import check_graph, static_relations
 from gnn_trainer.evaluation.audit_judgement import check_evaluation
 from gnn_trainer.evaluation.audit_labels import check_labels
 from gnn_trainer.evaluation.audit_model import Fitted, check_model
+from gnn_trainer.evaluation.audit_poison import bars_of
 from gnn_trainer.evaluation.audit_probes import (
     check_shuffled_labels,
     check_single_features,
@@ -70,6 +71,16 @@ class Subject:
     plan: FitPlan
     fitted: Fitted
 
+    def first(self, num_bars: int) -> "Subject":
+        """The same without the bars after the first `num_bars`."""
+        return replace(
+            self,
+            frame=self.frame.bars(0, num_bars),
+            features=bars_of(self.features, 0, num_bars),
+            graph=self.graph.first(num_bars),
+            split=self.split.first(num_bars),
+        )
+
 
 Part = Callable[[Subject, Callable[[], bool]], tuple[Check, ...]]
 
@@ -85,8 +96,34 @@ def audit(
     Raises:
         StopRequested: `should_stop`, asked before every part and every batch, said yes.
     """
-    checks = _ask(subject, tuple(PARTS), on_progress, should_stop)
-    return AuditReport(checks, _suspicions(subject, checks[-1]))
+    market = audit_market(subject, on_progress=on_progress, should_stop=should_stop)
+    return market.joined(audit_learning(subject, on_progress=on_progress, should_stop=should_stop))
+
+
+def audit_market(
+    subject: Subject,
+    *,
+    on_progress: ProgressListener,
+    should_stop: Callable[[], bool] = lambda: False,
+) -> AuditReport:
+    """The half that asks for everything until the graph, and every bar of it; errors likewise."""
+    checks = _ask(subject, OF_MARKET, on_progress, should_stop)
+    static = static_relations(subject.relations)
+    return AuditReport(checks, (f"{static} relations are {STATIC}: no valid_from",) * bool(static))
+
+
+def audit_learning(
+    subject: Subject,
+    *,
+    on_progress: ProgressListener,
+    should_stop: Callable[[], bool] = lambda: False,
+) -> AuditReport:
+    """The half that asks how a model is fitted and judged, and for this one; errors likewise.
+
+    Bars until the end of the validation span are enough for it.
+    """
+    checks = _ask(subject, OF_LEARNING, on_progress, should_stop)
+    return AuditReport(checks, suspicious_features(checks[-1]))
 
 
 def audit_training(
@@ -186,13 +223,6 @@ PARTS: dict[str, Part] = {
     "fit": _fit,
     "evaluation": _evaluation,
 }
+OF_MARKET = ("split", "labels", "bars", "features", "edges")
+OF_LEARNING = ("model", "fit", "evaluation")
 OF_ONE_TRAINING = ("split", "model")  # the others ask for the data, or for the code itself
-
-
-def _suspicions(subject: Subject, probe: Check) -> tuple[str, ...]:
-    """What proves nothing, and should be looked at; `probe` is that of the single features."""
-    told = suspicious_features(probe)
-    static = static_relations(subject.relations)
-    if static:
-        told += (f"{static} relations are {STATIC}: no valid_from",)
-    return told

@@ -12,11 +12,12 @@ from gnn_trainer.evaluation.audit_poison import poison_graph
 from gnn_trainer.evaluation.audit_report import Check, check_of
 from gnn_trainer.evaluation.backtest import holding_of, keep_ledger
 from gnn_trainer.evaluation.calibration import calibrate
-from gnn_trainer.evaluation.config import EvaluationConfig
 from gnn_trainer.evaluation.evaluate import evaluate
 from gnn_trainer.evaluation.protocol import MODEL, Fold
+from gnn_trainer.evaluation.rivals import fit_rivals
 from gnn_trainer.evaluation.series import judge_bars
 from gnn_trainer.evaluation.terms import CostConfig
+from gnn_trainer.graph.sequence import GraphSequence
 from gnn_trainer.market.frame import BoolArray, FloatArray, MarketFrame
 from gnn_trainer.model.baselines import Effort
 from gnn_trainer.training.fit import FitPlan
@@ -47,21 +48,23 @@ def check_evaluation(
     reversed_graph = reversed_labels(stretch.graph, stretch.validation_end)
     middle = int(np.flatnonzero(stretch.split.test_T).mean())
     later_graph = poison_graph(stretch.graph, middle, np.random.default_rng(plan.seed))
-    honest, reversed_fold, later_fold = (
-        evaluate(
-            model,
+    brief = replace(plan, epochs=1)  # how an epoch is chosen was asked of `fit` itself
+
+    def judged(graph: GraphSequence) -> Fold:
+        rivals = fit_rivals(
             graph,
             stretch.split,
-            replace(plan, epochs=1),  # how an epoch is chosen was asked of `fit` itself
-            EvaluationConfig(placebos=""),
-            holding,
-            calibration=calibrate(model, graph, stretch.split.validation_T),
+            brief,
+            (),
+            model.scaler,
             on_progress=unheard,
             should_stop=should_stop,
             effort=BRIEF,
         )
-        for graph in (stretch.graph, reversed_graph, later_graph)
-    )
+        calibration = calibrate(model, graph, stretch.split.validation_T)
+        return evaluate(model, rivals, graph, stretch.split, holding, calibration=calibration)
+
+    honest, reversed_fold, later_fold = map(judged, (stretch.graph, reversed_graph, later_graph))
     samples = _samples(stretch, honest)
     before_T = honest.open_time_T < stretch.graph.open_time_T[middle]
     all_T = np.ones_like(before_T)

@@ -7,7 +7,7 @@ span. What reproduces without the test span did not use it.
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -18,7 +18,6 @@ from gnn_trainer.evaluation.calibration import Calibration, calibrate
 from gnn_trainer.evaluation.novelty import NoveltyIndex, fit_novelty
 from gnn_trainer.features.scaler import fit_scaler
 from gnn_trainer.graph.sequence import GraphSequence
-from gnn_trainer.market.frame import BoolArray
 from gnn_trainer.market.labels import fit_class_threshold
 from gnn_trainer.market.splits import Split
 from gnn_trainer.progress import Progress
@@ -90,7 +89,7 @@ def _selection(model: TrainedModel, graph: GraphSequence, split: Split) -> Check
 
 def _beside(fitted: Fitted, graph: GraphSequence, split: Split, plan: FitPlan) -> Check:
     """Scaler, threshold, temperature and novelty index, each without a bar after its span."""
-    train, both = _end(split.train_T), _end(split.validation_T)
+    train, both = int(np.flatnonzero(split.train_T)[-1]) + 1, split.num_learned
     model, past = fitted.model, bars_of(graph, 0, train)
     rows_T = split.train_T[:train]
     train_TN = past.mask_TN & rows_T[:, None]
@@ -125,10 +124,6 @@ def _beside(fitted: Fitted, graph: GraphSequence, split: Split, plan: FitPlan) -
     return check_of("fit", "without later bars", 3 * len(graph.feature_names) + 3, breaches)
 
 
-def _end(rows_T: BoolArray) -> int:
-    return int(np.flatnonzero(rows_T)[-1]) + 1
-
-
 def _alike(left: NoveltyIndex, right: NoveltyIndex) -> bool:
     return all(
         len(one) == len(other) and _near(one, other, SCORED_TOLERANCE)
@@ -151,18 +146,12 @@ def _replay(
     plan: FitPlan,
     should_stop: Callable[[], bool],
 ) -> Check:
-    stop = _end(split.validation_T)
-    ends = replace(
-        split,
-        train_T=split.train_T[:stop],
-        validation_T=split.validation_T[:stop],
-        test_T=split.test_T[:stop],
-    )
+    stop = split.num_learned
     heard: list[Progress] = []
     try:
         fit(
             bars_of(graph, 0, stop),
-            ends,
+            split.first(stop),
             plan,
             on_progress=heard.append,
             should_stop=lambda: bool(heard) or should_stop(),

@@ -9,7 +9,7 @@ from gnn_trainer.evaluation.audit_report import Check, check_of
 from gnn_trainer.features.scaler import Scaler
 from gnn_trainer.graph.sequence import GraphSequence
 from gnn_trainer.market.frame import BoolArray, FloatArray
-from gnn_trainer.model.baselines import Samples, learned_score, ridge
+from gnn_trainer.model.baselines import Samples, fit_learner, ridge, scores_of
 from gnn_trainer.training.rank_ic import mean_rank_ic, rank_ic_by_bar
 from gnn_trainer.training.samples import normal_scores, usable_rows
 
@@ -39,13 +39,13 @@ def check_shuffled_labels(stretch: Stretch, scaler: Scaler) -> Check:
             normal_scores(ret_TN, usable_TN),
             train_TN=usable_TN & split.train_T[:, None],
             validation_T=split.validation_T,
-            scored_T=split.validation_T | split.test_T,
         )
 
         def judge(score_TN: FloatArray, ret_TN: FloatArray = ret_TN) -> float:
             return mean_rank_ic(score_TN, ret_TN, usable_TN & split.validation_T[:, None])
 
-        score_TN = learned_score(ridge, samples, judge, seed=draw, pulse=_no_pulse)
+        scorer = fit_learner(ridge, samples, judge, seed=draw, pulse=_no_pulse)
+        score_TN = scores_of(scorer, x_TNF, split.test_T)
         skill_D[draw] = mean_rank_ic(score_TN, ret_TN, usable_TN & split.test_T[:, None])
     known_D = skill_D[np.isfinite(skill_D)]
     if len(known_D) < 2:

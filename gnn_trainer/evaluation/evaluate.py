@@ -1,33 +1,25 @@
 """Judging a trained model on one test span, beside its baselines on the same samples."""
 
-from collections.abc import Callable, Iterator
 from dataclasses import replace
 
 import numpy as np
 
-from gnn_trainer.errors import DataError, StopRequested
+from gnn_trainer.errors import DataError
 from gnn_trainer.evaluation.backtest import Holding
-from gnn_trainer.evaluation.calibration import Calibration, calibrate
-from gnn_trainer.evaluation.config import EvaluationConfig
-from gnn_trainer.evaluation.placebos import placebo_graph
-from gnn_trainer.evaluation.protocol import (
-    MODEL,
-    NO_GRAPH,
-    ORACLE,
-    Fold,
-    Prediction,
-    Span,
-    placebo_name,
-)
+from gnn_trainer.evaluation.calibration import Calibration
+from gnn_trainer.evaluation.protocol import MODEL, ORACLE, Fold, Prediction, Span
 from gnn_trainer.evaluation.recovery import Truth, edge_recovery
-from gnn_trainer.evaluation.rivals import ZERO, learned_scores, rule_scores
+from gnn_trainer.evaluation.rivals import (
+    ZERO,
+    Rivals,
+    learned_scores,
+    rival_graphs,
+    rule_scores,
+)
 from gnn_trainer.graph.sequence import GraphSequence
 from gnn_trainer.market.frame import BoolArray, FloatArray
 from gnn_trainer.market.labels import DOWN, FLAT, UP, ClassArray, direction_classes
 from gnn_trainer.market.splits import Split
-from gnn_trainer.model.baselines import FULL_EFFORT, Effort
-from gnn_trainer.progress import Progress, ProgressListener
-from gnn_trainer.training.fit import FitPlan, fit, without_graph
 from gnn_trainer.training.inference import score_bars
 from gnn_trainer.training.samples import usable_rows
 from gnn_trainer.training.trained import TrainedModel
@@ -35,64 +27,35 @@ from gnn_trainer.training.trained import TrainedModel
 
 def evaluate(
     model: TrainedModel,
+    rivals: Rivals,
     graph: GraphSequence,
     split: Split,
-    plan: FitPlan,
-    config: EvaluationConfig,
     holding: Holding,
     *,
     calibration: Calibration,
-    on_progress: ProgressListener,
     truth: Truth | None = None,
-    should_stop: Callable[[], bool] = lambda: False,
-    effort: Effort = FULL_EFFORT,
 ) -> Fold:
     """What the model and every baseline say of the test span, and what happened there.
 
-    Networks among the baselines are fitted and calibrated like the model, by the same plan.
-    `calibration` is the model's; `holding` has the bars of `graph`. `truth` is known of generated
-    markets only; `effort` is that of the baselines that are no networks.
+    `rivals` were fitted beside the model, whose `calibration` is given; `holding` has the bars of
+    `graph`. `truth` is known of generated markets only.
 
     Raises:
         DataError: the test span has no usable sample.
-        StopRequested: `should_stop`, asked before every batch of a baseline, said yes.
     """
     desk = _Desk(graph, split, model)
     if not desk.known_TN.any():
         raise DataError(f"no usable sample in the test span of {int(split.test_T.sum())} bars")
-
-    def rivals() -> Iterator[tuple[str, FitPlan, GraphSequence]]:
-        yield NO_GRAPH, without_graph(plan), graph
-        for kind in config.placebo_graphs:
-            yield placebo_name(kind), plan, placebo_graph(kind, graph, split, plan.seed)
-
     said = {MODEL: desk.ask(model, graph, calibration)}
-    for name, rival_plan, rival_graph in rivals():
-        fitted = fit(
-            rival_graph,
-            split,
-            rival_plan,
-            on_progress=_about(name, on_progress),
-            should_stop=should_stop,
-        )
-        sureness = calibrate(fitted, rival_graph, split.validation_T)
-        said[name] = desk.ask(fitted, rival_graph, sureness)
-
-    def pulse() -> None:
-        if should_stop():
-            raise StopRequested("stopped while fitting the baselines")
-
-    def tell(name: str) -> None:
-        on_progress(Progress(f"baseline {name}", 0, 1))
-
-    scores = rule_scores(graph) | learned_scores(
-        graph, split, model.scaler, seed=plan.seed, pulse=pulse, tell=tell, effort=effort
-    )
+    for name, rival_graph in rival_graphs(graph, split, rivals.placebos, model.seed):
+        network = rivals.networks[name]
+        said[name] = desk.ask(network.model, rival_graph, network.calibration)
+    scores = rule_scores(graph) | learned_scores(graph, split, model.scaler, rivals.scorers)
     if truth is not None:
         scores[ORACLE] = truth.oracle_TN
     said |= {name: desk.classify(score_TN) for name, score_TN in scores.items()}
     said[ZERO] = replace(said[ZERO], probability_TN3=desk.base_rates())
-    return desk.close(said, holding, plan.seed, truth)
+    return desk.close(said, holding, model.seed, truth)
 
 
 class _Desk:
@@ -191,12 +154,3 @@ class _Desk:
             bars=int(usable.any(axis=1).sum()),
             samples=int(usable.sum()),
         )
-
-
-def _about(name: str, on_progress: ProgressListener) -> ProgressListener:
-    """The progress of a baseline's fit, under its name."""
-
-    def tell(progress: Progress, /) -> None:
-        on_progress(replace(progress, stage=f"baseline {name}"))
-
-    return tell

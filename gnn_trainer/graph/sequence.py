@@ -1,7 +1,7 @@
 """GraphSequence: the market as a sequence of graphs, ready to train on."""
 
 import itertools
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -62,6 +62,21 @@ class GraphSequence:
             late_ret_TN=self.late_ret_TN,
             sigma_TN=self.sigma_TN,
             end_time_T=self.end_time_T,
+        )
+
+    def first(self, num_bars: int) -> "GraphSequence":
+        """The first bars alone and the edges drawn until then: what an earlier run had."""
+        rows = {
+            field.name: getattr(self, field.name)[:num_bars]
+            for field in fields(self)
+            if field.name.split("_")[-1].startswith("T")
+        }
+        drawn = int(self.refresh_T[:num_bars].max(initial=-1)) + 1
+        return replace(
+            self,
+            **rows,
+            leader_RNk=self.leader_RNk[:drawn],
+            edge_attr_RNkE=self.edge_attr_RNkE[:drawn],
         )
 
     def refreshes_of(self, start: int, stop: int) -> IntArray:

@@ -9,6 +9,7 @@ from pydantic import BaseModel, Field, model_validator
 from gnn_trainer.errors import DataError
 from gnn_trainer.form import FORM
 from gnn_trainer.market.frame import BoolArray, IntArray
+from gnn_trainer.market.intervals import DAY_MS
 
 
 class SplitConfig(BaseModel):
@@ -27,6 +28,13 @@ class SplitConfig(BaseModel):
         description="Bars left out before each border, on top of the label's horizon.",
     )
     min_bars: int = Field(32, ge=1, le=100_000, description="Fewest bars a span may have.")
+    step_days: int = Field(
+        0,
+        ge=0,
+        le=365,
+        description="Days by which all spans move at once. Bars since then join the test span: "
+        "what was learned before them stays, and only judging is done anew. 0: with every bar.",
+    )
     folds: int = Field(
         3,
         ge=1,
@@ -58,6 +66,15 @@ class Split:
     validation_T: BoolArray
     test_T: BoolArray
 
+    @property
+    def num_learned(self) -> int:
+        """Bars until the end of the validation span: all that fitting and choosing may look at."""
+        return int(np.flatnonzero(self.validation_T)[-1]) + 1
+
+    def first(self, num_bars: int) -> "Split":
+        """The same spans of the first `num_bars` bars alone."""
+        return Split(self.train_T[:num_bars], self.validation_T[:num_bars], self.test_T[:num_bars])
+
 
 def chronological_split(open_time_T: IntArray, end_time_T: IntArray, config: SplitConfig) -> Split:
     """The one split of a single training: the last fold of `walk_forward`.
@@ -74,7 +91,8 @@ def walk_forward(
     """`config.folds` splits in time order, whose test spans follow one another without overlap.
 
     Every fold has the layout of the single split, moved back by whole test spans; validation and
-    test spans keep their length, training spans are what is left before them.
+    test spans keep their length, training spans are what is left before them. Bars since the last
+    step of `config.step_days` belong to the last test span alone.
 
     Bars are placed by where their labels END: a bar stays in an earlier span only if its label
     ends before the first bar of the later span less the embargo; whoever reaches further is
@@ -95,6 +113,14 @@ def walk_forward(
     return tuple(folds)
 
 
+def last_step_ms(newest_ms: int, step_days: int) -> int | None:
+    """When the spans moved last, given the newest bar's open time; None if with every bar.
+
+    Steps are counted from 1970-01-01 UTC, so that every run has the same. Unix ms.
+    """
+    return newest_ms // (step_days * DAY_MS) * step_days * DAY_MS if step_days else None
+
+
 @dataclass(frozen=True)
 class _Layout:
     """Rows at which the spans of a fold begin, and the row after its last."""
@@ -107,10 +133,13 @@ class _Layout:
 def _layout(
     open_time_T: IntArray, end_time_T: IntArray, config: SplitConfig, behind: int
 ) -> _Layout:
-    num_labelled = int(_labelled(open_time_T, end_time_T).sum())
-    test = int(num_labelled * (config.train + config.validation))
-    moved = behind * (num_labelled - test)
-    return _Layout(int(num_labelled * config.train) - moved, test - moved, num_labelled - moved)
+    num_labelled = laid_out = int(_labelled(open_time_T, end_time_T).sum())
+    if num_labelled and (step_ms := last_step_ms(int(open_time_T[-1]), config.step_days)):
+        laid_out = int((end_time_T <= step_ms).sum())
+    test = int(laid_out * (config.train + config.validation))
+    moved = behind * (laid_out - test)
+    stop = laid_out - moved if behind else num_labelled
+    return _Layout(int(laid_out * config.train) - moved, test - moved, stop)
 
 
 def _labelled(open_time_T: IntArray, end_time_T: IntArray) -> BoolArray:
@@ -156,5 +185,5 @@ def _require_length(split: Split, num_labelled: int, config: SplitConfig) -> Non
             f"too few bars to split: {', '.join(short)} of at least {config.min_bars} each "
             f"({num_labelled} labelled bars at {config.train:g}/{config.validation:g}/rest, "
             f"embargo {config.embargo_bars} bars, plus the horizon at each border); "
-            "widen the time range, or shorten horizon or embargo_bars, or walk fewer folds"
+            "widen the time range, shorten horizon, embargo_bars or step_days, or walk fewer folds"
         )

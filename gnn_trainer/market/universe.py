@@ -76,7 +76,8 @@ def resolve_universe(
 
     `top:N` ranks by the volume of the last 24 hours among trading USDT perpetuals (or spot pairs)
     whose base is not a stablecoin or currency. That choice knows who is large today, so a score
-    over its past flatters every model alike (survivorship).
+    over its past flatters every model alike (survivorship). They come in the order of their names:
+    who was busier today must not make other data of the same market.
 
     Raises:
         ConfigError: no symbol is left; unknown ones come with names close to them.
@@ -95,6 +96,8 @@ def resolve_universe(
             dropped[name] = reason
     if not kept:
         raise ConfigError(_nothing_left(dropped))
+    if choice.top is not None:
+        kept.sort(key=lambda listing: listing.symbol)
     return Universe(tuple(kept), dropped, _late(kept, start_ms))
 
 

@@ -6,9 +6,7 @@ among a small fixed grid of settings, which is all the tuning that any of them g
 """
 
 from collections.abc import Callable, Iterator
-from copy import deepcopy
 from dataclasses import dataclass
-from functools import partial
 
 import lightgbm
 import numpy as np
@@ -18,6 +16,7 @@ from sklearn.neural_network import MLPRegressor
 from threadpoolctl import ThreadpoolController
 
 from gnn_trainer.market.frame import BoolArray, FloatArray
+from gnn_trainer.model.scorers import LinearScorer, PerceptronScorer, Scorer, TreesScorer
 
 RIDGE_PENALTIES = (1.0, 10.0, 100.0, 1e3, 1e4, 1e5)
 TREE_LEAVES = (7, 31)
@@ -40,8 +39,7 @@ PATIENCE = 3  # steps of more effort without a better validation score
 
 Judge = Callable[[FloatArray], float]
 Pulse = Callable[[], None]
-Predict = Callable[[npt.NDArray[np.float32]], FloatArray]  # rows [S, F] -> [S]
-Path = Iterator[Predict]  # one setting with more and more effort
+Path = Iterator[Scorer]  # one setting with more and more effort
 Learner = Callable[["Samples", int, Pulse], Iterator[Path]]
 
 
@@ -64,7 +62,6 @@ class Samples:
     target_TN: FloatArray
     train_TN: BoolArray
     validation_T: BoolArray  # bars to choose settings on
-    scored_T: BoolArray  # bars to be scored in the end
     effort: Effort = FULL_EFFORT
 
     @property
@@ -72,35 +69,36 @@ class Samples:
         """Features [S, F] and targets [S]."""
         return self.x_TNF[self.train_TN], self.target_TN[self.train_TN]
 
-    def scores(self, predict: Predict, rows_T: BoolArray) -> FloatArray:
-        """Predictions of some bars in their places; 0 elsewhere."""
-        x_CNF = self.x_TNF[rows_T]
-        score_TN = np.zeros(self.train_TN.shape)
-        score_TN[rows_T] = predict(x_CNF.reshape(-1, x_CNF.shape[-1])).reshape(x_CNF.shape[:2])
-        return score_TN
+
+def scores_of(scorer: Scorer, x_TNF: npt.NDArray[np.float32], rows_T: BoolArray) -> FloatArray:
+    """Scores of some bars in their places, [T, N]; 0 elsewhere."""
+    x_CNF = x_TNF[rows_T]
+    score_TN = np.zeros(x_TNF.shape[:2])
+    score_TN[rows_T] = scorer.score(x_CNF.reshape(-1, x_CNF.shape[-1])).reshape(x_CNF.shape[:2])
+    return score_TN
 
 
-def learned_score(
+def fit_learner(
     learner: Learner, samples: Samples, judge: Judge, *, seed: int, pulse: Pulse
-) -> FloatArray:
-    """Scores of the setting and effort that `judge` likes best on the validation bars.
+) -> Scorer:
+    """The setting and effort that `judge` likes best on the validation bars.
 
     `pulse` is called often, and raises what shall end the fitting.
     """
     best, chosen = -np.inf, None
     for path in learner(samples, seed, pulse):
         best_here, stale = -np.inf, 0
-        for predict in path:
-            skill = judge(samples.scores(predict, samples.validation_T))
+        for scorer in path:
+            skill = judge(scores_of(scorer, samples.x_TNF, samples.validation_T))
             stale = 0 if skill > best_here else stale + 1
             best_here = max(best_here, skill)
             if chosen is None or skill > best:
-                best, chosen = skill, predict
+                best, chosen = skill, scorer
             if stale >= PATIENCE:
                 break
     if chosen is None:
         raise ValueError("the learner offered no setting")
-    return samples.scores(chosen, samples.scored_T)
+    return chosen
 
 
 def zero_score(num_bars: int, num_symbols: int) -> FloatArray:
@@ -128,7 +126,7 @@ def ridge(samples: Samples, seed: int, pulse: Pulse) -> Iterator[Path]:
     x, y = samples.training_rows
     for penalty in RIDGE_PENALTIES:
         pulse()
-        yield iter((Ridge(alpha=penalty, random_state=seed).fit(x, y).predict,))
+        yield iter((LinearScorer.of(Ridge(alpha=penalty, random_state=seed).fit(x, y)),))
 
 
 def boosted_trees(samples: Samples, seed: int, pulse: Pulse) -> Iterator[Path]:
@@ -145,13 +143,7 @@ def _more_rounds(booster: lightgbm.Booster, effort: Effort, pulse: Pulse) -> Pat
         while booster.current_iteration() < rounds:
             pulse()
             booster.update()
-        yield partial(_tree_scores, booster, rounds)
-
-
-def _tree_scores(
-    booster: lightgbm.Booster, rounds: int, x_SF: npt.NDArray[np.float32]
-) -> FloatArray:
-    return np.asarray(booster.predict(x_SF, num_iteration=rounds))
+        yield TreesScorer.of(booster)
 
 
 def perceptron(samples: Samples, seed: int, pulse: Pulse) -> Iterator[Path]:
@@ -183,4 +175,4 @@ def _more_epochs(
         order = rng.permutation(len(x))
         with threads.limit(limits=1, user_api="blas"):
             network.partial_fit(x[order], y[order])
-        yield deepcopy(network).predict
+        yield PerceptronScorer.of(network)

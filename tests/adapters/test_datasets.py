@@ -10,7 +10,7 @@ import polars as pl
 import pytest
 from safetensors.numpy import load_file
 
-from gnn_trainer.adapters.datasets import DatasetStore, tables_fingerprint
+from gnn_trainer.adapters.datasets import DatasetStore, fingerprint, tables_fingerprint
 from gnn_trainer.errors import DataError
 
 
@@ -50,6 +50,13 @@ def test_a_dataset_comes_back_as_it_was_put(tmp_path: Path) -> None:
     np.testing.assert_array_equal(back.x_TN, sample.x_TN)
     np.testing.assert_array_equal(back.mask_TN, sample.mask_TN)
     assert back.x_TN.dtype == np.float32
+
+
+def test_a_fingerprint_is_known_before_anything_is_put(tmp_path: Path) -> None:
+    sample = make_sample()
+
+    assert fingerprint(sample) == DatasetStore(tmp_path).put(sample, rows=3).fingerprint
+    assert fingerprint(sample) != fingerprint(make_sample(2.5))
 
 
 def test_writing_to_what_was_read_changes_nothing_stored(tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ from gnn_trainer.evaluation.placebos import Placebo
 from gnn_trainer.evaluation.pooling import pool
 from gnn_trainer.evaluation.protocol import MODEL, NO_GRAPH, ORACLE, Fold, placebo_name
 from gnn_trainer.evaluation.report import EvaluationReport
+from gnn_trainer.evaluation.rivals import fit_rivals
 from gnn_trainer.market.splits import Split
 from gnn_trainer.progress import Progress
 from gnn_trainer.training.fit import fit
@@ -44,15 +45,15 @@ def judged(
 ) -> Fold:
     plan = small_plan(epochs=epochs)
     model = fit(market.graph, market.split, plan, on_progress=ignore)
+    kinds = EvaluationConfig(placebos=placebos).placebo_graphs
+    rivals = fit_rivals(market.graph, market.split, plan, kinds, model.scaler, on_progress=ignore)
     return evaluate(
         model,
+        rivals,
         market.graph,
         market.split,
-        plan,
-        EvaluationConfig(placebos=placebos),
         market.holding,
         calibration=Calibration(),
-        on_progress=ignore,
         truth=market.truth,
     )
 
@@ -146,14 +147,12 @@ def test_a_stop_ends_the_baselines() -> None:
     model = fit(market.graph, market.split, plan, on_progress=ignore)
     seen: list[str] = []
     with pytest.raises(StopRequested):
-        evaluate(
-            model,
+        fit_rivals(
             market.graph,
             market.split,
             plan,
-            EvaluationConfig(placebos=""),
-            market.holding,
-            calibration=Calibration(),
+            (),
+            model.scaler,
             on_progress=lambda progress: seen.append(progress.stage),
             should_stop=lambda: "baseline lightgbm" in seen,
         )

@@ -1,5 +1,7 @@
 """Placebo graphs keep what they claim to keep and know nothing too early."""
 
+from typing import get_args
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -7,7 +9,13 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from gnn_trainer.evaluation.config import EvaluationConfig
-from gnn_trainer.evaluation.placebos import random_graph, shuffled_graph, static_graph
+from gnn_trainer.evaluation.placebos import (
+    Placebo,
+    placebo_graph,
+    random_graph,
+    shuffled_graph,
+    static_graph,
+)
 from tests.planted import planted_market
 
 MARKET = planted_market(strength=0.5, num_bars=400)
@@ -57,3 +65,14 @@ def test_placebos_are_chosen_by_name() -> None:
     assert EvaluationConfig(placebos="").placebo_graphs == ()
     with pytest.raises(ValidationError, match="not rnadom"):
         EvaluationConfig(placebos="rnadom")
+
+
+@pytest.mark.parametrize("kind", get_args(Placebo))
+def test_later_bars_change_nothing_about_the_placebo_of_earlier_ones(kind: Placebo) -> None:
+    num_learned = MARKET.split.num_learned
+    alone = placebo_graph(kind, GRAPH.first(num_learned), MARKET.split.first(num_learned), seed=7)
+    whole = placebo_graph(kind, GRAPH, MARKET.split, seed=7)
+    for now, later in zip(
+        alone.edges_of(0, num_learned), whole.edges_of(0, num_learned), strict=True
+    ):
+        np.testing.assert_array_equal(now, later)

@@ -180,9 +180,9 @@ def test_sigterm_while_uploading_leaves_no_half_version(service: Service, minio:
     assert service.flow_run().state_name == "Cancelled"
 
 
-def test_sigterm_while_evaluating_keeps_the_trained_model(service: Service) -> None:
+def test_sigterm_while_fitting_baselines_keeps_the_trained_model(service: Service) -> None:
     with service.listening() as stream, service.run(*LONG) as run:
-        stream.wait_for(lambda event: event["extra"]["stage"] == "evaluate_model")
+        stream.wait_for(lambda event: event["extra"]["stage"] == "fit_baselines")
         run.send(signal.SIGTERM)
         events = stream.until_end()
         assert run.wait() == 143

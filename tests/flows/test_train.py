@@ -12,7 +12,8 @@ from tests.flows.laboratory import Laboratory, Outcome
 
 FETCHING = {"fetch_klines", "fetch_order_book", "fetch_funding"}
 BUILDING = {"build_features", "assemble_graph"}
-LEARNING = {"train_model", "audit", "evaluate_model", "upload_model"}
+JUDGING = {"audit", "evaluate_model", "upload_model"}
+LEARNING = {"train_model", "audit_learning", "fit_baselines"} | JUDGING
 ASKED_EVERY_TIME = {"/fapi/v1/time", "/fapi/v1/exchangeInfo", "/fapi/v1/ticker/24hr"}
 
 
@@ -93,6 +94,21 @@ def test_an_hour_later_only_the_new_bars_are_fetched(laboratory: Laboratory) -> 
     assert max(spans) <= 3 * INTERVAL_MS["1h"]
 
 
+def test_within_a_step_new_bars_are_judged_and_nothing_is_learned_anew(
+    laboratory: Laboratory,
+) -> None:
+    split = {"embargo_bars": 2, "step_days": 7}
+    earlier = laboratory.train(split=split, time_range="12d")
+    laboratory.exchange.clock.advance(24 * INTERVAL_MS["1h"])
+
+    later = laboratory.train(split=split, time_range="12d")
+
+    assert later.worked == FETCHING | BUILDING | JUDGING
+    before, after = (load_model(run.published.uri).manifest for run in (earlier, later))
+    assert before.version != after.version
+    assert before.files["model.safetensors"] == after.files["model.safetensors"]
+
+
 def test_a_run_on_other_symbols_in_between_makes_nothing_stale(laboratory: Laboratory) -> None:
     laboratory.train(symbols="top:4", model_name="other")
 
@@ -127,7 +143,7 @@ def test_a_result_cut_short_by_a_kill_is_not_taken(laboratory: Laboratory) -> No
 def test_results_hold_references_and_no_pickle(laboratory: Laboratory) -> None:
     kept = list((laboratory.workspace / "results").iterdir())
 
-    assert len(kept) == 10
+    assert len(kept) == 12
     assert {json.loads(path.read_text())["metadata"]["serializer"]["type"] for path in kept} == {
         "json"
     }

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from gnn_trainer.adapters.datasets import fingerprint
 from gnn_trainer.errors import StopRequested
 from gnn_trainer.features.build import build_features
 from gnn_trainer.graph.assemble import draw_edges, signals_of
@@ -52,6 +53,17 @@ def test_snapshot_is_the_bar_as_a_torch_geometric_graph(graph: GraphSequence) ->
         source, target = data.edge_index[:, edge].tolist()
         slot = leader[0, target].tolist().index(source)
         np.testing.assert_array_equal(data.edge_attr[edge], attr[0, target, slot])
+
+
+def test_the_first_bars_are_those_of_a_run_that_had_no_more(graph: GraphSequence) -> None:
+    returns, num_bars = graph.past_ret_TN / 0.01, 210
+    whole = sequence_of(returns, np.random.default_rng(5))
+    changed = returns.copy()
+    changed[num_bars + 5 :] *= -3.0
+    other = sequence_of(changed, np.random.default_rng(5))
+    assert fingerprint(whole.first(num_bars)) == fingerprint(other.first(num_bars))
+    assert len(whole.first(num_bars).leader_RNk) < len(whole.leader_RNk)
+    assert fingerprint(whole.first(num_bars)) != fingerprint(whole.first(num_bars + 1))
 
 
 def test_density_and_churn_count_edges(graph: GraphSequence) -> None:

@@ -9,7 +9,14 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from gnn_trainer.errors import DataError
-from gnn_trainer.market.splits import Split, SplitConfig, chronological_split, walk_forward
+from gnn_trainer.market.intervals import DAY_MS
+from gnn_trainer.market.splits import (
+    Split,
+    SplitConfig,
+    chronological_split,
+    last_step_ms,
+    walk_forward,
+)
 
 HOUR_MS = 3_600_000
 
@@ -147,6 +154,39 @@ def test_one_expanding_fold_is_the_single_split() -> None:
     (walked,) = walk_forward(*times(500, horizon=3), config)
     single = chronological_split(*times(500, horizon=3), config)
     np.testing.assert_array_equal(walked.train_T, single.train_T)
+
+
+@given(st.integers(3, 20), st.integers(0, 118), st.integers(1, 20), st.integers(0, 20))
+def test_within_a_step_only_the_test_span_grows(
+    steps: int, later_bars: int, horizon: int, embargo_bars: int
+) -> None:
+    config = SplitConfig(step_days=5, embargo_bars=embargo_bars, min_bars=1)
+    step_bars, offset_ms = 5 * 24, 1_700_000_000_000 % (5 * DAY_MS)
+    num_bars = step_bars * (steps + 2) - offset_ms // HOUR_MS + 1  # the last step has just begun
+    now = chronological_split(*times(num_bars, horizon), config)
+    later = chronological_split(*times(num_bars + later_bars, horizon), config)
+    for name in ("train_T", "validation_T"):
+        rows, later_rows = (np.flatnonzero(getattr(split, name)) for split in (now, later))
+        np.testing.assert_array_equal(rows, later_rows)
+    assert now.num_learned == later.num_learned
+    assert later.test_T.sum() == now.test_T.sum() + later_bars
+
+
+def test_a_step_lays_the_spans_out_as_of_its_beginning() -> None:
+    open_time_T, end_time_T = times(1002 + 30, horizon=1)
+    step_ms = last_step_ms(int(open_time_T[-1]), 3)
+    laid_out = int((end_time_T <= step_ms).sum())
+    split = chronological_split(open_time_T, end_time_T, SplitConfig(step_days=3))
+    assert np.flatnonzero(split.validation_T)[0] == int(laid_out * 0.6)
+    assert np.flatnonzero(split.test_T)[0] == int(laid_out * 0.8)
+    assert split.test_T[: len(open_time_T) - 2].sum() == len(open_time_T) - 2 - int(laid_out * 0.8)
+
+
+def test_bars_since_the_step_belong_to_the_last_fold_alone() -> None:
+    config = SplitConfig(step_days=3, folds=2)
+    earlier, last = walk_forward(*times(2000, horizon=1), config)
+    assert np.flatnonzero(earlier.test_T)[-1] + 1 == np.flatnonzero(last.test_T)[0]
+    assert last.test_T.sum() > earlier.test_T.sum()
 
 
 def test_more_folds_than_there_is_history_for_are_refused() -> None:

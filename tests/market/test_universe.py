@@ -86,8 +86,18 @@ def test_what_names_nothing_is_refused_with_an_example(text: str) -> None:
 
 def test_top_takes_the_largest_trading_usdt_perpetuals_that_are_no_stablecoins() -> None:
     universe = resolve("top:3")
-    assert universe.symbols == ("BTCUSDT", "币安人生USDT", "LATEUSDT")
+    assert universe.symbols == ("BTCUSDT", "LATEUSDT", "币安人生USDT")
     assert universe.listings[0] == MARKET[0]
+
+
+def test_who_was_busier_today_changes_nothing_about_those_chosen() -> None:
+    market = [listing("BUSDT"), listing("AUSDT"), listing("CUSDT")]
+
+    def chosen(**volumes: float) -> Universe:
+        return resolve_universe(SymbolChoice(top=2), market, volumes, START_MS, END_MS)
+
+    assert chosen(AUSDT=2.0, BUSDT=3.0, CUSDT=1.0) == chosen(AUSDT=3.0, BUSDT=2.0, CUSDT=1.0)
+    assert chosen(AUSDT=2.0, BUSDT=1.0, CUSDT=3.0).symbols == ("AUSDT", "CUSDT")
 
 
 def test_a_candidate_listed_after_the_span_is_reported_and_replaced_by_the_next() -> None:
@@ -104,7 +114,7 @@ def test_a_symbol_listed_within_the_span_is_kept_and_reported() -> None:
 
 
 def test_top_of_more_than_there_are_takes_all_with_volume() -> None:
-    assert resolve("top:99").symbols == ("BTCUSDT", "币安人生USDT", "LATEUSDT", "ETHUSDT")
+    assert resolve("top:99").symbols == ("BTCUSDT", "ETHUSDT", "LATEUSDT", "币安人生USDT")
 
 
 def test_equal_volumes_are_ordered_by_name() -> None:

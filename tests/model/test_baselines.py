@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from pydantic import TypeAdapter
 
 from gnn_trainer.errors import StopRequested
 from gnn_trainer.market.frame import FloatArray
@@ -11,13 +12,16 @@ from gnn_trainer.model.baselines import (
     Learner,
     Samples,
     boosted_trees,
-    learned_score,
+    fit_learner,
     low_volatility_score,
     perceptron,
     ridge,
+    scores_of,
 )
+from gnn_trainer.model.scorers import Scorer
 from gnn_trainer.training.rank_ic import mean_rank_ic
 
+SCORER: TypeAdapter[Scorer] = TypeAdapter(Scorer)
 LEARNERS = (ridge, boosted_trees, perceptron)
 BARS, SYMBOLS = 500, 10
 
@@ -33,7 +37,6 @@ def samples() -> Samples:
         0.5 * x_TNF[..., 0] + rng.standard_normal((BARS, SYMBOLS)),
         train_TN=np.broadcast_to((row_T < 300)[:, None], (BARS, SYMBOLS)),
         validation_T=(row_T >= 300) & (row_T < 400),
-        scored_T=row_T >= 300,
     )
 
 
@@ -43,7 +46,12 @@ def score(learner: Learner, samples: Samples) -> FloatArray:
     def judge(score_TN: FloatArray) -> float:
         return mean_rank_ic(score_TN, samples.target_TN, known_TN)
 
-    return learned_score(learner, samples, judge, seed=0, pulse=lambda: None)
+    scorer = fit_learner(learner, samples, judge, seed=0, pulse=lambda: None)
+    again = SCORER.validate_json(SCORER.dump_json(scorer))
+    rows_T = np.ones(BARS, np.bool_)
+    found = scores_of(scorer, samples.x_TNF, rows_T)
+    np.testing.assert_array_equal(found, scores_of(again, samples.x_TNF, rows_T))
+    return found
 
 
 @pytest.mark.parametrize("learner", LEARNERS)
@@ -69,12 +77,12 @@ def test_a_learner_can_be_stopped(learner: Learner, samples: Samples) -> None:
         raise StopRequested("enough")
 
     with pytest.raises(StopRequested):
-        learned_score(learner, samples, lambda _: 0.0, seed=0, pulse=stop)
+        fit_learner(learner, samples, lambda _: 0.0, seed=0, pulse=stop)
 
 
 def test_effort_ends_where_it_stops_helping(samples: Samples) -> None:
     pulses: list[None] = []
-    learned_score(perceptron, samples, lambda _: 0.0, seed=0, pulse=lambda: pulses.append(None))
+    fit_learner(perceptron, samples, lambda _: 0.0, seed=0, pulse=lambda: pulses.append(None))
     assert len(pulses) == 2 * 4  # of each penalty: one epoch, and three that were no better
 
 

@@ -1,8 +1,8 @@
 """The flow as a whole, by stage: `python -m benchmarks.flow [--small]`.
 
-The default run from nothing, the same run again, and a run one day later. Run again, every task is
-`Cached`, so what is left is Prefect, imports and the check of what is stored. At full size runs of
-30 epochs on 100 and 500 symbols as well, which take long.
+The default run from nothing, the same run again, and a run one day later where spans move once a
+week. Run again, every task is `Cached`, so what is left is Prefect, imports and the check of what
+is stored. At full size runs of 30 epochs on 100 and 500 symbols as well, which take long.
 """
 
 import resource
@@ -22,11 +22,14 @@ from benchmarks.run_flow import END, REPOSITORY, START, Measured, run_in
 from gnn_trainer.exchange.config import ExchangeConfig
 from gnn_trainer.exchange.generated import GeneratedMarket
 
+STEP_DAYS = 7  # the generated market's last day is not the last of a step
+
 
 def lines(small: bool) -> list[Figure]:
-    figures = [*start_up(), *quickstart()]
+    figures = [*start_up(), *quickstart(), *a_day_later(20)]
     if not small:
         figures += capacity(100, 180, within_s=300, within_mb=3 * 1024)
+        figures += a_day_later(100)
         figures += capacity(500, 90, within_s=900, within_mb=8 * 1024)
     return figures
 
@@ -59,13 +62,10 @@ def _children_cpu_s() -> float:
 
 
 def quickstart() -> list[Figure]:
-    """From nothing, again, and a day later, in one workspace."""
-    market = GeneratedMarket(ExchangeConfig())
-    a_day_later = datetime.fromtimestamp(market.now_ms / 1000, UTC) + timedelta(days=1)
+    """From nothing, and again in the same workspace."""
     with tempfile.TemporaryDirectory() as folder:
         first = run_in(Path(folder), (), {})
         again = run_in(Path(folder), (), {})
-        later = run_in(Path(folder), (), {"SIMULATED_NOW": a_day_later.isoformat()})
     return [
         Figure(
             "flow: quickstart, from nothing",
@@ -83,14 +83,29 @@ def quickstart() -> list[Figure]:
             "%",
             note="what Prefect, imports and checks of what is stored take at the most",
         ),
+    ]
+
+
+def a_day_later(symbols: int) -> list[Figure]:
+    """A run, and another one with one new day of bars, in one workspace and within one step."""
+    flags = (f"--symbols=top:{symbols}", "--time-range=175d", f"--split.step-days={STEP_DAYS}")
+    variables = {"SIMULATED_SYMBOLS": str(symbols)}
+    market = GeneratedMarket(ExchangeConfig(symbols=symbols))
+    tomorrow = datetime.fromtimestamp(market.now_ms / 1000, UTC) + timedelta(days=1)
+    with tempfile.TemporaryDirectory() as folder:
+        first = run_in(Path(folder), flags, variables)
+        later = run_in(Path(folder), flags, {**variables, "SIMULATED_NOW": tomorrow.isoformat()})
+    what = f"{symbols} symbols, one new day of bars"
+    return [
         Figure(
-            "flow: with one new day of bars, of the first's CPU time",
-            100 * later.cpu_s / first.cpu_s,
+            f"flow: {what}, of the first run's time",
+            100 * later.wall_s / first.wall_s,
             "%",
             floor=25,
             more_is_better=False,
-            note=f"{100 * later.wall_s / first.wall_s:.0f} % of its time; {_costs(later)}",
+            note=f"{100 * later.cpu_s / first.cpu_s:.0f} % of its CPU time; {_costs(later)}",
         ),
+        *_by_stage(what, later),
     ]
 
 

@@ -5,7 +5,6 @@ judged here, only unpacked. Importing twice changes nothing.
 """
 
 import calendar
-import os
 import threading
 import time
 from collections import defaultdict
@@ -17,6 +16,7 @@ from datetime import UTC, date, datetime, timedelta
 from gnn_trainer.adapters.archive_csv import parse_funding, parse_klines
 from gnn_trainer.adapters.archive_files import ArchiveFiles, open_archive, read_verified
 from gnn_trainer.errors import ConfigError, DataError
+from gnn_trainer.machine import usable_cores
 from gnn_trainer.market.history import History
 from gnn_trainer.market.intervals import interval_ms
 from gnn_trainer.market.spans import Span
@@ -81,7 +81,7 @@ def import_archive(
         return job
 
     # Unpacking and parsing release the interpreter, and symbols share no file.
-    with ThreadPoolExecutor(max_workers=os.cpu_count()) as pool:
+    with ThreadPoolExecutor(max_workers=usable_cores()) as pool:
         try:
             jobs = list(pool.map(import_symbol, symbols))
         finally:

@@ -31,10 +31,12 @@ def kline_csv(table: pl.DataFrame, *, header: bool = False, per_ms: int = 1) -> 
     return "\n".join([KLINE_HEADER, *lines] if header else lines) + "\n"
 
 
-def zipped(csv: str, name: str) -> bytes:
+def zipped(csv: str, name: str, method: int = zipfile.ZIP_DEFLATED, extra: bytes = b"") -> bytes:
     buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as bundle:
-        bundle.writestr(name, csv)
+    with zipfile.ZipFile(buffer, "w", method) as bundle:
+        member = zipfile.ZipInfo(name)
+        member.compress_type, member.extra = method, extra
+        bundle.writestr(member, csv)
     return buffer.getvalue()
 
 

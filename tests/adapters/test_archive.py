@@ -1,5 +1,7 @@
 """Archive files end up in the history as if the exchange had sent them, or are refused by name."""
 
+import io
+import zipfile
 from pathlib import Path
 
 import polars as pl
@@ -26,6 +28,16 @@ DAY = 24 * HOUR
 FEBRUARY, MARCH = JANUARY + 31 * DAY, JANUARY + 59 * DAY
 BARS = candles(start=JANUARY, count=59 * 24)  # January and February
 MONTHS = {"2025-01": BARS[: 31 * 24], "2025-02": BARS[31 * 24 :]}
+
+
+# In a zip of one file `a.csv`: from its end back to the checksum in the list of files.
+CHECKSUM_PLACE = -22 - len("a.csv") - 46 + 16
+
+
+def with_byte_changed(content: bytes, place: int) -> bytes:
+    changed = bytearray(content)
+    changed[place] ^= 0xFF
+    return bytes(changed)
 
 
 class Importer:
@@ -81,6 +93,17 @@ def test_every_kind_of_kline_file_gives_the_same_candles(header: bool, per_ms: i
     table = candles(count=30)
     csv = kline_csv(table, header=header, per_ms=per_ms)
     assert parse_klines("a.zip", zipped(csv, "a.csv")).equals(table)
+
+
+@pytest.mark.parametrize("method", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2])
+@pytest.mark.parametrize("extra", [b"", b"\x55\x54\x05\x00\x01\x00\x00\x00\x00"])
+def test_every_kind_of_zip_gives_what_zipfile_reads(method: int, extra: bytes) -> None:
+    content = zipped(kline_csv(BARS), "a.csv", method, extra)
+    with zipfile.ZipFile(io.BytesIO(content)) as bundle:
+        plain = bundle.read("a.csv").decode()
+    table = parse_klines("a.zip", content)
+    assert table.equals(parse_klines("a.zip", zipped(plain, "b.csv")))
+    assert table.equals(BARS)
 
 
 def test_the_months_of_a_folder_are_stored(importer: Importer, folder: Path) -> None:
@@ -202,8 +225,10 @@ def test_a_file_without_checksum_is_refused_by_name(importer: Importer, folder: 
         (zipped("1,2,3\n4,5,6\n", "a.csv"), "3 columns; expected 12"),
         (zipped("1,2,3,4,5,6,7,8,9,10,11,x\n".replace("2", "many"), "a.csv"), "CSV of numbers"),
         (zipped("", "a.csv"), "1 columns; expected 12"),
+        (with_byte_changed(zipped(kline_csv(BARS), "a.csv"), 1000), "not a zip file"),
+        (with_byte_changed(zipped("1," * 12, "a.csv"), CHECKSUM_PLACE), "not a zip file"),
     ],
-    ids=["no zip", "columns missing", "words for numbers", "empty"],
+    ids=["no zip", "columns missing", "words for numbers", "empty", "damaged", "other content"],
 )
 def test_a_broken_file_with_a_right_checksum_is_refused_by_name(
     importer: Importer, folder: Path, content: bytes, complaint: str

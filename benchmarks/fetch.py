@@ -7,11 +7,13 @@ jumps while everybody waits, so minutes of pacing take seconds; each request tak
 The weight counted is what the exchange says it has counted.
 """
 
+import asyncio
 import hashlib
 import tempfile
 import time
 import zipfile
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from statistics import mean
@@ -26,7 +28,7 @@ from gnn_trainer.adapters.archive import import_archive
 from gnn_trainer.adapters.archive_csv import only_csv, parse_klines
 from gnn_trainer.adapters.binance import BinanceSource
 from gnn_trainer.adapters.binance_market import USDM
-from gnn_trainer.collecting import collect_books, collect_funding, collect_klines
+from gnn_trainer.collecting import collect_books, collect_history
 from gnn_trainer.exchange.config import TRUE_LIMITS, ExchangeConfig
 from gnn_trainer.exchange.process import start_exchange
 from gnn_trainer.machine import usable_cores
@@ -35,7 +37,8 @@ from gnn_trainer.market.intervals import INTERVAL_MS
 from gnn_trainer.ports import Progress
 
 SYMBOLS, LATENCY_S = 500, 0.1
-STEP_MS = INTERVAL_MS["1h"]
+STEP_MS, MINUTE_MS = INTERVAL_MS["1h"], INTERVAL_MS["1m"]
+HOURS_LATER = 3
 ARCHIVE_START_MS = 1_704_067_200_000  # 2024-01-01T00:00Z
 ARCHIVE_SOURCE = "binance-usdm"
 
@@ -44,8 +47,30 @@ def lines(small: bool) -> list[Figure]:
     return [*pacing(days=90 if small else 180), *archive(symbols=2 if small else 8)]
 
 
+@dataclass
+class WeightWatch:
+    """A listener that keeps when weight was last spent."""
+
+    clock: VirtualTime
+    began_minute: int
+    spent: float = 0
+    at_s: float = 0
+    minute: int = 0
+
+    def __call__(self, progress: Progress, /) -> None:
+        spent = float(progress.fields["weight_used"])
+        if spent != self.spent:
+            self.spent, self.at_s = spent, self.clock()
+            self.minute = self.clock.exchange.now_ms // MINUTE_MS
+
+    def shares(self, governor: ObservedGovernor) -> list[float]:
+        """Of the allowed weight, in the whole minutes until then."""
+        minutes = range(self.began_minute + 1, self.minute)
+        return [governor.used[minute] / governor.weight_limit for minute in minutes]
+
+
 def pacing(days: int) -> list[Figure]:
-    """Candles, order books and funding of 500 symbols, one after the other as in a run."""
+    """Candles with their funding and order books of 500 symbols, and what an hour later is due."""
     bars = days * 24
     market = ExchangeConfig(symbols=SYMBOLS, bars=bars, ticking=False, limits=TRUE_LIMITS)
     with tempfile.TemporaryDirectory() as folder, start_exchange(market) as exchange:
@@ -55,51 +80,76 @@ def pacing(days: int) -> list[Figure]:
             "usdm", exchange.url, governor=governor, clock=clock, wait=clock.wait
         )
         history = History(Path(folder))
+        symbols = exchange.oracle.symbols if exchange.oracle is not None else ()
         end_ms = exchange.now_ms // STEP_MS * STEP_MS
         start_ms = end_ms - bars * STEP_MS
-        symbols = exchange.oracle.symbols if exchange.oracle is not None else ()
-        began_minute = exchange.now_ms // 60_000
+        watch = WeightWatch(clock, exchange.now_ms // MINUTE_MS)
         with source:
-            collect_klines(history, source, "1h", symbols, start_ms, end_ms, _ignore)
-            klines_s = clock()
+            collect_history(history, source, "1h", symbols, start_ms, end_ms, watch)
+            together_s = clock()
             collect_books(history, source, symbols, (end_ms, end_ms + STEP_MS), _ignore)
-            weighed_s, last_minute = clock(), exchange.now_ms // 60_000
-            collect_funding(history, source, symbols, start_ms, end_ms, _ignore)
-        refused = sum(seen.status != 200 for seen in exchange.requests.seen())
-        pages = [seen for seen in exchange.requests.seen("klines") if seen.status == 200]
-        weight = sum(USDM.page_weight(int(page.query["limit"])) for page in pages)
-    shares = [used / USDM.weight_limit for used in governor.used.values()]
-    whole_minutes = range(began_minute + 1, last_minute)
-    share = mean(governor.used[minute] / USDM.weight_limit for minute in whole_minutes)
+            books_s = clock() - together_s
+            pages = [seen for seen in exchange.requests.seen("klines") if seen.status == 200]
+            weight = sum(USDM.page_weight(int(page.query["limit"])) for page in pages)
+            shares = watch.shares(governor)
+            seen = exchange.requests.seen()
+            refused = sum(request.status != 200 for request in seen)
+            later = [
+                _an_hour_later(clock, history, source, symbols, start_ms)
+                for _ in range(HOURS_LATER)
+            ]
     sizes = f"{SYMBOLS} symbols, {days} days of 1h, {LATENCY_S:g} s a request"
     return [
         Figure(
             "fetch: share of the allowed weight",
-            100 * share,
+            100 * mean(shares),
             "%",
             floor=85,
-            note=f"mean of the minutes that candles and books fill ({len(whole_minutes)}); {sizes}",
+            note=f"mean of the whole minutes that candles fill ({len(shares)}); {sizes}",
         ),
         Figure(
             "fetch: most of the allowed weight in a minute",
-            100 * max(shares),
+            100 * max(governor.used.values()) / governor.weight_limit,
             "%",
             floor=100,
             more_is_better=False,
-            note=f"{refused} of {len(exchange.requests.seen()):,} requests refused",
+            note=f"{refused} of {len(seen):,} requests refused",
         ),
         Figure(
             "fetch: bars per unit of weight", SYMBOLS * bars / weight, "", note="249.5 at the most"
         ),
-        Figure("fetch: candles of 500 symbols", klines_s, "s", note=sizes),
-        Figure("fetch: and their order books", weighed_s - klines_s, "s", note="20 levels"),
+        Figure("fetch: candles of 500 symbols", watch.at_s, "s", note=sizes),
         Figure(
-            "fetch: and their funding",
-            clock() - weighed_s,
+            "fetch: candles and funding side by side",
+            together_s,
             "s",
-            note="500 requests in 5 minutes are all that is allowed; 90 % of them are made",
+            note="500 funding requests in 5 minutes are all that is allowed; 90 % of them are made",
+        ),
+        Figure("fetch: and their order books", books_s, "s", note="20 levels"),
+        Figure(
+            "fetch: funding requests an hour later",
+            mean(later),
+            "",
+            more_is_better=False,
+            note=f"{', '.join(map(str, later))} in {HOURS_LATER} hours one after the other",
         ),
     ]
+
+
+def _an_hour_later(
+    clock: VirtualTime,
+    history: History,
+    source: BinanceSource,
+    symbols: Sequence[str],
+    start_ms: int,
+) -> int:
+    """Collect what the hour has brought; how many requests of funding's allowance that took."""
+    exchange = clock.exchange
+    end_ms = (exchange.now_ms // STEP_MS + 1) * STEP_MS
+    asyncio.run(clock.wait((end_ms + MINUTE_MS - exchange.now_ms) / 1000))
+    exchange.requests.clear()
+    collect_history(history, source, "1h", symbols, start_ms, end_ms, _ignore)
+    return sum(len(exchange.requests.seen(path)) for path in ("fundingRate", "fundingInfo"))
 
 
 def _ignore(progress: Progress) -> None:

@@ -54,7 +54,7 @@ from gnn_trainer.collecting import (
     Waiting,
     collect_books,
     collect_funding,
-    collect_klines,
+    collect_history,
     collect_relations,
 )
 from gnn_trainer.errors import GnnTrainerError
@@ -78,10 +78,13 @@ logger = logging.getLogger("gnn_trainer.tasks")
     retried=True,
 )
 def fetch_klines(run: Run) -> Rows:
-    """Bring the market history up to the plan; only what it lacks is asked for."""
+    """Bring the market history up to the plan; only what it lacks is asked for.
+
+    What it lacks of funding comes along, for both together take no longer than either.
+    """
     plan = run.plan
     span = (plan.symbols, plan.start_ms, plan.end_ms)
-    dropped = collect_klines(run.history, run.source, plan.interval, *span, run.on_progress)
+    dropped = collect_history(run.history, run.source, plan.interval, *span, run.on_progress)
     return stored_rows(run, "klines", dropped)
 
 

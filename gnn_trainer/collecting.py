@@ -8,22 +8,29 @@ from dataclasses import dataclass
 from gnn_trainer.errors import DataError, StopRequested, TransientServiceError
 from gnn_trainer.graph.relation_documents import read_relations
 from gnn_trainer.graph.relations import Relations
-from gnn_trainer.market.funding import FUNDING_MAX_AGE_MS
+from gnn_trainer.market.funding import FUNDING_MAX_AGE_MS, settlement_minute
 from gnn_trainer.market.history import History
 from gnn_trainer.market.listing import SpanRequest
-from gnn_trainer.ports import Extent, MarketSource, RelationSource
+from gnn_trainer.ports import (
+    Extent,
+    FundingFetch,
+    KlineFetch,
+    MarketSource,
+    RelationSource,
+)
 from gnn_trainer.progress import Progress, ProgressListener
 
 logger = logging.getLogger(__name__)
 
 LOOK_EVERY_S = 5.0  # for a prepared graph that is not there yet
+_REQUESTS_FOR_SCHEDULES = 2
 _STOP_CHECK_S = 0.25  # longest pause between two looks at `should_stop`
 
 Dropped = dict[str, str]
 """Symbols the exchange refused, with the reason."""
 
 
-def collect_klines(
+def collect_history(
     history: History,
     source: MarketSource,
     interval: str,
@@ -32,11 +39,24 @@ def collect_klines(
     end_ms: int,
     on_progress: ProgressListener,
 ) -> Dropped:
-    """Bars with start_ms <= open time < end_ms; pages are stored as they arrive."""
-    requests = history.missing_klines(source.name, interval, symbols, start_ms, end_ms)
-    with history.kline_pages(source.name, interval) as on_page:
-        dropped = source.fetch_klines(requests, interval, on_page, on_progress)
-    history.confirm_klines(source.name, interval, _answered(requests, dropped))
+    """Bars with start_ms <= open time < end_ms and, beside them, their funding; pages are stored
+    as they arrive.
+
+    Funding has a request budget of its own, so both take as long as the longer one. Symbols whose
+    bars were refused are returned; `collect_funding` tells who was refused funding.
+    """
+    klines = history.missing_klines(source.name, interval, symbols, start_ms, end_ms)
+    funding = _missing_funding(history, source, symbols, start_ms, end_ms)
+    with (
+        history.kline_pages(source.name, interval) as on_klines,
+        history.funding_pages(source.name) as on_funding,
+    ):
+        due = _due(history, source, funding)
+        dropped, without_funding = source.fetch(
+            [KlineFetch(klines, interval, on_klines), FundingFetch(due, on_funding)], on_progress
+        )
+    history.confirm_klines(source.name, interval, _answered(klines, dropped))
+    history.confirm_funding(source.name, _answered(funding, without_funding))
     return dropped
 
 
@@ -49,11 +69,45 @@ def collect_funding(
     on_progress: ProgressListener,
 ) -> Dropped:
     """Rates settled in the span and in the day before it, which its first bars need."""
-    requests = history.missing_funding(source.name, symbols, start_ms - FUNDING_MAX_AGE_MS, end_ms)
+    requests = _missing_funding(history, source, symbols, start_ms, end_ms)
     with history.funding_pages(source.name) as on_page:
-        dropped = source.fetch_funding(requests, on_page, on_progress)
+        due = _due(history, source, requests)
+        (dropped,) = source.fetch([FundingFetch(due, on_page)], on_progress)
     history.confirm_funding(source.name, _answered(requests, dropped))
     return dropped
+
+
+def _missing_funding(
+    history: History, source: MarketSource, symbols: Sequence[str], start_ms: int, end_ms: int
+) -> list[SpanRequest]:
+    return history.missing_funding(source.name, symbols, start_ms - FUNDING_MAX_AGE_MS, end_ms)
+
+
+def _due(
+    history: History, source: MarketSource, requests: Sequence[SpanRequest]
+) -> list[SpanRequest]:
+    """Without those of which exactly what the exchange's schedule says is stored already.
+
+    A request begins one longest interval before what is lacking, so a contract whose interval has
+    changed there does not fit its schedule and is asked for.
+    """
+    stored = {request: _stored_settlements(history, source.name, request) for request in requests}
+    if sum(map(bool, stored.values())) <= _REQUESTS_FOR_SCHEDULES:
+        return list(requests)
+    schedules = source.funding_schedules()
+    return [
+        request
+        for request, times in stored.items()
+        if not times
+        or request.symbol not in schedules
+        or times != schedules[request.symbol].settlements(request.start_ms, request.end_ms)
+    ]
+
+
+def _stored_settlements(history: History, source: str, request: SpanRequest) -> list[int]:
+    span = (request.start_ms, request.end_ms)
+    stored = history.read_funding(source, request.symbol, *span)
+    return stored.select(settlement_minute())["funding_time"].to_list()
 
 
 def collect_books(

@@ -11,6 +11,7 @@ from typing import Protocol
 
 import polars as pl
 
+from gnn_trainer.market.funding import FundingSchedule as FundingSchedule
 from gnn_trainer.market.listing import SpanRequest as SpanRequest
 from gnn_trainer.market.listing import SymbolListing as SymbolListing
 from gnn_trainer.progress import Progress as Progress
@@ -18,6 +19,23 @@ from gnn_trainer.progress import ProgressListener as ProgressListener
 
 PageSink = Callable[[str, pl.DataFrame], None]
 """Receives (symbol, rows) for each page as it arrives, so that nothing fetched is lost."""
+
+
+@dataclass(frozen=True)
+class KlineFetch:
+    """Candles that are wanted."""
+
+    requests: Sequence[SpanRequest]
+    interval: str
+    on_page: PageSink
+
+
+@dataclass(frozen=True)
+class FundingFetch:
+    """Settled funding rates that are wanted."""
+
+    requests: Sequence[SpanRequest]
+    on_page: PageSink
 
 
 class MarketSource(Protocol):
@@ -33,20 +51,15 @@ class MarketSource(Protocol):
         """Quote volume of the last 24 hours by symbol."""
         ...
 
-    def fetch_klines(
-        self,
-        requests: Sequence[SpanRequest],
-        interval: str,
-        on_page: PageSink,
-        on_progress: ProgressListener,
-    ) -> dict[str, str]:
-        """Deliver all pages; returns the symbols that had to be dropped, with the reason."""
+    def fetch(
+        self, wanted: Sequence[KlineFetch | FundingFetch], on_progress: ProgressListener
+    ) -> list[dict[str, str]]:
+        """Deliver all pages of all that is wanted, side by side; returns for each the symbols that
+        had to be dropped, with the reason. The spot market delivers no funding."""
         ...
 
-    def fetch_funding(
-        self, requests: Sequence[SpanRequest], on_page: PageSink, on_progress: ProgressListener
-    ) -> dict[str, str]:
-        """As fetch_klines, for settled funding rates; the spot market delivers nothing."""
+    def funding_schedules(self) -> dict[str, FundingSchedule]:
+        """When the symbols that trade settle, asked for all at once; the spot market has none."""
         ...
 
     def fetch_order_books(

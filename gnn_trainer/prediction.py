@@ -8,7 +8,7 @@ import polars as pl
 from gnn_trainer.adapters import open_adapters
 from gnn_trainer.adapters.published import published_at
 from gnn_trainer.artifact.predictor import Predictor, load_published
-from gnn_trainer.collecting import collect_books, collect_funding, collect_klines
+from gnn_trainer.collecting import collect_books, collect_history
 from gnn_trainer.config import TrainConfig
 from gnn_trainer.errors import DataError
 from gnn_trainer.market.assembly import load_frame
@@ -54,8 +54,7 @@ def forecast_newest(
         universe = resolve_universe(SymbolChoice(bundle.symbols), source.listings(), {}, *span)
         history = History(settings.workspace / "history")
         symbols = universe.symbols
-        refused = collect_klines(history, source, bundle.interval, symbols, *span, on_progress)
-        collect_funding(history, source, symbols, *span, on_progress)
+        refused = collect_history(history, source, bundle.interval, symbols, *span, on_progress)
         collect_books(history, source, symbols, (end_ms, end_ms + step), on_progress)
     listings = universe.listings
     frame, _ = load_frame(history, source.name, bundle.interval, symbols, *span, listings)

@@ -7,7 +7,7 @@ import asyncio
 import contextvars
 import logging
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Iterator, Sequence
 from dataclasses import replace
 from types import TracebackType
 from typing import Any, Self, TypeVar
@@ -19,9 +19,9 @@ import polars as pl
 from gnn_trainer.adapters.binance_bodies import (
     WeightLimit,
     parse_book,
-    parse_funding,
-    parse_klines,
+    parse_funding_intervals,
     parse_listings,
+    parse_next_settlements,
     parse_quote_volumes,
     parse_server_time,
     parse_weight_limit,
@@ -32,27 +32,41 @@ from gnn_trainer.adapters.binance_calls import (
     Credentials,
     Surroundings,
 )
-from gnn_trainer.adapters.binance_market import FUNDING_COST, MARKETS, MarketName
-from gnn_trainer.adapters.binance_paging import Page, funding_pages, kline_pages
+from gnn_trainer.adapters.binance_market import (
+    FUNDING_COST,
+    MARKETS,
+    MarketName,
+)
+from gnn_trainer.adapters.binance_paging import (
+    LONGEST_FUNDING_MS,
+)
 from gnn_trainer.adapters.binance_plan import (
     FetchPlan,
     FetchTracker,
     plan_books,
-    plan_funding,
-    plan_klines,
 )
 from gnn_trainer.adapters.binance_refusals import SymbolRefused
+from gnn_trainer.adapters.binance_walks import Walk, walk_of
 from gnn_trainer.adapters.weights import Clock, Cost, Wait, WeightGovernor, shared_governor
 from gnn_trainer.errors import ConfigError
 from gnn_trainer.market.book import BOOK_LEVELS, BOOK_SCHEMA
-from gnn_trainer.market.intervals import interval_ms
 from gnn_trainer.market.listing import SpanRequest, SymbolListing
-from gnn_trainer.ports import MarketSource, PageSink, ProgressListener
+from gnn_trainer.ports import (
+    FundingFetch,
+    FundingSchedule,
+    KlineFetch,
+    MarketSource,
+    ProgressListener,
+)
 
 logger = logging.getLogger(__name__)
 
 Answer = TypeVar("Answer")
 Json = Any
+
+
+_Queue = tuple[Sequence[str], Callable[[str], Awaitable[None]]]
+"""Symbols, and what is to be done for each."""
 
 
 class BinanceSource(MarketSource):
@@ -129,25 +143,19 @@ class BinanceSource(MarketSource):
     def quote_volumes(self) -> dict[str, float]:
         return self._run(self._quote_volumes())
 
-    def fetch_klines(
-        self,
-        requests: Sequence[SpanRequest],
-        interval: str,
-        on_page: PageSink,
-        on_progress: ProgressListener,
-    ) -> dict[str, str]:
+    def fetch(
+        self, wanted: Sequence[KlineFetch | FundingFetch], on_progress: ProgressListener
+    ) -> list[dict[str, str]]:
         """Pages arrive in ascending order per symbol, a few symbols at a time.
 
-        The bar that is still forming is delivered too. A symbol the exchange refuses is dropped
-        with the reason; pages of it that came before stay delivered.
+        The bar that is still forming is delivered too, settlements of special kinds are not. A
+        symbol the exchange refuses is dropped with the reason; pages of it that came before stay
+        delivered.
         """
-        return self._run(self._fetch_klines(requests, interval, on_page, on_progress))
+        return self._run(self._fetch(wanted, on_progress))
 
-    def fetch_funding(
-        self, requests: Sequence[SpanRequest], on_page: PageSink, on_progress: ProgressListener
-    ) -> dict[str, str]:
-        """As fetch_klines, without settlements of special kinds; spot has none at all."""
-        return self._run(self._fetch_funding(requests, on_page, on_progress))
+    def funding_schedules(self) -> dict[str, FundingSchedule]:
+        return self._run(self._funding_schedules())
 
     def fetch_order_books(
         self, symbols: Sequence[str], on_progress: ProgressListener
@@ -186,106 +194,67 @@ class BinanceSource(MarketSource):
         cost = Cost(weight=self._market.ticker_weight)
         return await self._calls.call(self._market.ticker, cost, parse_quote_volumes)
 
-    async def _fetch_klines(
-        self,
-        requests: Sequence[SpanRequest],
-        interval: str,
-        on_page: PageSink,
-        on_progress: ProgressListener,
-    ) -> dict[str, str]:
-        step_ms = interval_ms(interval)
-        spans = await self._until_now(requests)
+    async def _fetch(
+        self, wanted: Sequence[KlineFetch | FundingFetch], on_progress: ProgressListener
+    ) -> list[dict[str, str]]:
+        walks = [walk_of(fetch, self._calls) for fetch in wanted]
+        able = [walk for walk in walks if walk is not None]
+        if able:
+            await self._walk_all(able, on_progress)
+        return [{} if walk is None else walk.dropped for walk in walks]
 
-        def pages(span: SpanRequest) -> AsyncIterator[Page]:
-            async def ask(first_ms: int, last_ms: int, limit: int) -> pl.DataFrame:
-                return await self._calls.call(
-                    self._market.klines,
-                    Cost(weight=self._market.page_weight(limit)),
-                    parse_klines,
-                    symbol=span.symbol,
-                    interval=interval,
-                    startTime=first_ms,
-                    endTime=last_ms,
-                    limit=limit,
-                )
-
-            return kline_pages(ask, span, step_ms, self._market)
-
-        plan = plan_klines(spans, interval, self._market)
-        return await self._fetch_spans(plan, spans, pages, on_page, on_progress)
-
-    async def _fetch_funding(
-        self, requests: Sequence[SpanRequest], on_page: PageSink, on_progress: ProgressListener
-    ) -> dict[str, str]:
-        endpoint = self._market.funding
-        if endpoint is None:
-            return {}
-        spans = await self._until_now(requests)
-
-        def pages(span: SpanRequest) -> AsyncIterator[Page]:
-            async def ask(first_ms: int, last_ms: int, limit: int) -> pl.DataFrame:
-                return await self._calls.call(
-                    endpoint,
-                    FUNDING_COST,
-                    parse_funding,
-                    symbol=span.symbol,
-                    startTime=first_ms,
-                    endTime=last_ms,
-                    limit=limit,
-                )
-
-            return funding_pages(ask, span)
-
-        def regular(symbol: str, rows: pl.DataFrame) -> None:
-            on_page(symbol, rows.filter("is_regular").drop("is_regular"))
-
-        return await self._fetch_spans(plan_funding(spans), spans, pages, regular, on_progress)
-
-    async def _until_now(self, requests: Sequence[SpanRequest]) -> list[SpanRequest]:
-        """The spans without the future, which holds no rows and would only cost pages."""
+    async def _walk_all(self, walks: Sequence[Walk], on_progress: ProgressListener) -> None:
+        """Side by side: candles spend weight, funding does not, so neither waits for the other."""
         await self._learn_limits()
         end_ms = await self._server_time() + 1
-        spans = [replace(span, end_ms=min(span.end_ms, end_ms)) for span in requests]
-        return [span for span in spans if span.start_ms < span.end_ms]
+        spans = [_until(end_ms, walk.requests) for walk in walks]
+        plans = [walk.plan(until) for walk, until in zip(walks, spans, strict=True)]
+        tracker = self._start(plans, on_progress)
 
-    async def _fetch_spans(
-        self,
-        plan: FetchPlan,
-        spans: Sequence[SpanRequest],
-        pages: Callable[[SpanRequest], AsyncIterator[Page]],
-        on_page: PageSink,
-        on_progress: ProgressListener,
-    ) -> dict[str, str]:
-        tracker = self._start(plan, on_progress)
-        dropped: dict[str, str] = {}
-        by_symbol: dict[str, list[SpanRequest]] = {}
-        for span in spans:
-            by_symbol.setdefault(span.symbol, []).append(span)
+        def queue(walk: Walk, spans: Sequence[SpanRequest], plan: FetchPlan) -> _Queue:
+            by_symbol: dict[str, list[SpanRequest]] = {}
+            for span in spans:
+                by_symbol.setdefault(span.symbol, []).append(span)
 
-        async def fetch(symbol: str) -> None:
-            uncovered = sum(span.end_ms - span.start_ms for span in by_symbol[symbol])
-            try:
-                for span in by_symbol[symbol]:
-                    cursor = span.start_ms
-                    async for page in pages(span):
-                        on_page(symbol, page.rows)
-                        covered = min(page.next_ms, span.end_ms) - cursor
-                        tracker.advance(covered, page.rows.height)
-                        uncovered -= covered
-                        cursor += covered
-            except SymbolRefused as refusal:
-                dropped[symbol] = str(refusal)
-            tracker.finish_symbol(uncovered)
+            async def fetch(symbol: str) -> None:
+                uncovered = sum(span.end_ms - span.start_ms for span in by_symbol[symbol])
+                try:
+                    for span in by_symbol[symbol]:
+                        cursor = span.start_ms
+                        async for page in walk.pages(span):
+                            walk.on_page(symbol, page.rows)
+                            covered = min(page.next_ms, span.end_ms) - cursor
+                            tracker.advance(plan, covered, page.rows.height)
+                            uncovered -= covered
+                            cursor += covered
+                except SymbolRefused as refusal:
+                    walk.dropped[symbol] = str(refusal)
+                tracker.finish_symbol(plan, symbol, uncovered)
 
-        await self._for_each(list(by_symbol), fetch)
-        return dropped
+            return list(by_symbol), fetch
+
+        await self._for_each(*map(queue, walks, spans, plans))
+
+    async def _funding_schedules(self) -> dict[str, FundingSchedule]:
+        endpoints = self._market.funding
+        if endpoints is None:
+            return {}
+        await self._learn_limits()
+        premium = Cost(weight=endpoints.premium_weight)
+        next_ms = await self._calls.call(endpoints.premium, premium, parse_next_settlements)
+        steps = await self._calls.call(endpoints.info, FUNDING_COST, parse_funding_intervals)
+        return {
+            symbol: FundingSchedule(time_ms, steps.get(symbol, LONGEST_FUNDING_MS))
+            for symbol, time_ms in next_ms.items()
+        }
 
     async def _fetch_order_books(
         self, symbols: Sequence[str], on_progress: ProgressListener
     ) -> tuple[pl.DataFrame, dict[str, str]]:
         await self._learn_limits()
         offset_ms = await self._server_time() - self._clock() * 1000
-        tracker = self._start(plan_books(symbols, self._market), on_progress)
+        plan = plan_books(symbols, self._market)
+        tracker = self._start([plan], on_progress)
         books: dict[str, Json] = {}
         dropped: dict[str, str] = {}
 
@@ -300,39 +269,48 @@ class BinanceSource(MarketSource):
                     symbol=symbol,
                     limit=BOOK_LEVELS,
                 )
-                tracker.advance(1, rows=1)
+                tracker.advance(plan, 1, rows=1)
             except SymbolRefused as refusal:
                 dropped[symbol] = str(refusal)
-            tracker.finish_symbol(uncovered=symbol in dropped)
+            tracker.finish_symbol(plan, symbol, uncovered=symbol in dropped)
 
-        await self._for_each(symbols, fetch)
+        await self._for_each((symbols, fetch))
         rows = [books[symbol] for symbol in symbols if symbol in books]
         return pl.DataFrame(rows, schema=BOOK_SCHEMA, orient="row"), dropped
 
-    def _start(self, plan: FetchPlan, on_progress: ProgressListener) -> FetchTracker:
-        if plan.pages:
-            logger.info("%s: %s", self.name, plan.describe(self._calls.governor))
-        return FetchTracker(plan, self._calls, self._clock, on_progress)
+    def _start(self, plans: Sequence[FetchPlan], on_progress: ProgressListener) -> FetchTracker:
+        for plan in plans:
+            if plan.pages:
+                logger.info("%s: %s", self.name, plan.describe(self._calls.governor))
+        return FetchTracker(plans, self._calls, self._clock, on_progress)
 
-    async def _for_each(
-        self, symbols: Sequence[str], work: Callable[[str], Awaitable[None]]
-    ) -> None:
-        """Some symbols at a time, in order; the first failure stops them all and is raised."""
-        waiting = iter(symbols)
+    async def _for_each(self, *queues: _Queue) -> None:
+        """Some symbols of each queue at a time, in order; the first failure stops them all and is
+        raised. However many wait, no more than `policy.concurrency` calls are on the wire."""
 
-        async def take_turns() -> None:
+        async def take_turns(
+            waiting: Iterator[str], work: Callable[[str], Awaitable[None]]
+        ) -> None:
             for symbol in waiting:
                 await work(symbol)
 
         try:
             async with asyncio.TaskGroup() as group:
-                for _ in range(self._calls.policy.concurrency):
-                    group.create_task(take_turns())
+                for symbols, work in queues:
+                    waiting = iter(symbols)
+                    for _ in range(self._calls.policy.concurrency):
+                        group.create_task(take_turns(waiting, work))
         except ExceptionGroup as failures:
             failure = failures.exceptions[0]
         else:
             return
         raise failure
+
+
+def _until(end_ms: int, requests: Sequence[SpanRequest]) -> list[SpanRequest]:
+    """The spans without the future, which holds no rows and would only cost pages."""
+    spans = [replace(span, end_ms=min(span.end_ms, end_ms)) for span in requests]
+    return [span for span in spans if span.start_ms < span.end_ms]
 
 
 def _checked_url(url: str, variable: str) -> str:

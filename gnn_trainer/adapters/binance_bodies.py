@@ -15,10 +15,12 @@ import polars as pl
 from gnn_trainer.errors import ServiceError
 from gnn_trainer.market.book import BOOK_LEVELS
 from gnn_trainer.market.candles import CANDLE_SCHEMA, empty_candles
+from gnn_trainer.market.intervals import INTERVAL_MS
 from gnn_trainer.market.listing import SymbolListing
 
 Json = Any  # what json.loads gives; judged here and nowhere else
 
+HOUR_MS = INTERVAL_MS["1h"]
 KLINE_ITEMS = 12
 _KLINE_COLUMNS = {  # position in a kline array; 6 is the close time, 11 unused
     "open_time": 0,
@@ -81,6 +83,21 @@ def parse_funding(body: Json) -> pl.DataFrame:
             ),
         }
     )
+
+
+def parse_next_settlements(body: Json) -> dict[str, int]:
+    """Unix ms of the next settlement by symbol, of contracts that pay funding: others have 0."""
+    rows = _rows(body, "premium indices")
+    times = {_field(row, "symbol", str): _field(row, "nextFundingTime", int) for row in rows}
+    return {symbol: next_ms for symbol, next_ms in times.items() if next_ms > 0}
+
+
+def parse_funding_intervals(body: Json) -> dict[str, int]:
+    """Milliseconds between settlements by symbol, where they are not the usual ones."""
+    return {
+        _field(row, "symbol", str): _field(row, "fundingIntervalHours", int) * HOUR_MS
+        for row in _rows(body, "funding intervals")
+    }
 
 
 def parse_book(body: Json, symbol: str, asked_ms: int) -> dict[str, Json]:

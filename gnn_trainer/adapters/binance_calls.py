@@ -4,6 +4,7 @@ python-binance neither limits its rate nor retries, and keeps only one `response
 flight; so the status and headers of each answer are caught by an aiohttp trace.
 """
 
+import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Mapping
 from contextvars import ContextVar
@@ -117,6 +118,8 @@ class BinanceCalls:
         self._base_url = base_url
         self._credentials = credentials
         self._surroundings = surroundings
+        # First come, first served: aiohttp's own limit lets who asks again overtake who waits.
+        self._wire = asyncio.Semaphore(policy.concurrency)
         self._client: Any = None  # python-binance is untyped
 
     async def open(self) -> None:
@@ -196,7 +199,8 @@ class BinanceCalls:
         self.requests_sent += 1
         self.weight_spent += cost.weight
         try:
-            body = await self._send(name, endpoint, receipt, parameters)
+            async with self._wire:
+                body = await self._send(name, endpoint, receipt, parameters)
         finally:
             self.governor.settle(ticket, receipt.number(USED_WEIGHT_HEADER))
         if body == {}:  # python-binance's word for an empty body

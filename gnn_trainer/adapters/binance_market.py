@@ -20,6 +20,16 @@ class Endpoint:
 
 
 @dataclass(frozen=True)
+class FundingEndpoints:
+    """`premium` tells all symbols' next settlements, `info` the intervals that are not 8 hours."""
+
+    rates: Endpoint
+    premium: Endpoint
+    info: Endpoint
+    premium_weight: int  # of all symbols at once
+
+
+@dataclass(frozen=True)
 class BinanceMarket:
     """One of the markets. Weights are per call; `page_rows` is the cheapest page per row."""
 
@@ -32,7 +42,7 @@ class BinanceMarket:
     klines: Endpoint
     depth: Endpoint
     ticker: Endpoint
-    funding: Endpoint | None  # spot has none
+    funding: FundingEndpoints | None  # spot has none
     exchange_info_weight: int
     depth_weight: int  # of 20 levels
     ticker_weight: int  # of all symbols at once
@@ -54,7 +64,12 @@ USDM = BinanceMarket(
     klines=Endpoint("/fapi/v1/klines", "futures_klines"),
     depth=Endpoint("/fapi/v1/depth", "futures_order_book"),
     ticker=Endpoint("/fapi/v1/ticker/24hr", "futures_ticker"),
-    funding=Endpoint("/fapi/v1/fundingRate", "futures_funding_rate"),
+    funding=FundingEndpoints(
+        rates=Endpoint("/fapi/v1/fundingRate", "futures_funding_rate"),
+        premium=Endpoint("/fapi/v1/premiumIndex", "futures_mark_price"),
+        info=Endpoint("/fapi/v1/fundingInfo", "futures_v1_get_funding_info"),
+        premium_weight=10,
+    ),
     exchange_info_weight=1,
     depth_weight=2,
     ticker_weight=40,
@@ -79,5 +94,5 @@ SPOT = BinanceMarket(
     page_weights=((1000, 2),),
 )
 MARKETS: dict[MarketName, BinanceMarket] = {"usdm": USDM, "spot": SPOT}
-FUNDING_COST = Cost(funding_requests=1)
+FUNDING_COST = Cost(funding_requests=1)  # of `rates` and of `info`
 FUNDING_PAGE_ROWS = 1000  # above it the exchange answers 200 with an error object

@@ -1,5 +1,6 @@
 """What a fetch will cost before it starts, and how far it has come while it runs."""
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -18,7 +19,7 @@ class FetchPlan:
 
     stage: str
     what: str  # for people, e.g. `90 d of 1h`
-    symbols: int
+    symbols: tuple[str, ...]
     size: float  # what `FetchTracker.advance` adds up to: ms of all spans, or symbols
     pages: int
     cost: Cost
@@ -27,7 +28,7 @@ class FetchPlan:
         """E.g. `500 symbols x 90 d of 1h: 2,500 pages, weight 5,000, about 2.3 min at ...`."""
         weight = f"weight {self.cost.weight:,}, " if self.cost.weight else ""
         pace = governor.describe_pace(self.cost)
-        return f"{self.symbols:,} symbols x {self.what}: {self.pages:,} pages, {weight}{pace}"
+        return f"{len(self.symbols):,} symbols x {self.what}: {self.pages:,} pages, {weight}{pace}"
 
 
 def plan_klines(spans: Sequence[SpanRequest], interval: str, market: BinanceMarket) -> FetchPlan:
@@ -54,7 +55,7 @@ def plan_books(symbols: Sequence[str], market: BinanceMarket) -> FetchPlan:
     return FetchPlan(
         stage="fetch_order_book",
         what="order book",
-        symbols=count,
+        symbols=tuple(symbols),
         size=count,
         pages=count,
         cost=Cost(weight=count * market.depth_weight),
@@ -68,7 +69,7 @@ def _span_plan(
     return FetchPlan(
         stage=stage,
         what=f"{_days(longest_ms)} of {what}",
-        symbols=len({span.symbol for span in spans}),
+        symbols=tuple({span.symbol: None for span in spans}),
         size=sum(_length_ms(span) for span in spans),
         pages=pages,
         cost=cost,
@@ -85,50 +86,58 @@ def _days(length_ms: int) -> str:
 
 
 class FetchTracker:
-    """Adds up what has come and tells the listener, with an estimate of the time left."""
+    """Adds up what has come of plans that are fetched side by side, and tells the listener with an
+    estimate of the time left. The stage told is the first plan's."""
 
     def __init__(
-        self, plan: FetchPlan, calls: BinanceCalls, clock: Clock, listener: ProgressListener
+        self,
+        plans: Sequence[FetchPlan],
+        calls: BinanceCalls,
+        clock: Clock,
+        listener: ProgressListener,
     ) -> None:
-        self._plan = plan
+        self._done = dict.fromkeys(plans, 0.0)
+        self._open = Counter(symbol for plan in plans for symbol in plan.symbols)
+        self._symbols, self._symbols_done = len(self._open), 0
+        self._stage = plans[0].stage
         self._calls = calls
         self._clock = clock
         self._listener = listener
         self._started = clock()
         self._weight_before = calls.weight_spent
         self._requests_before = calls.requests_sent
-        self._done = 0.0
         self._rows = 0
-        self._symbols_done = 0
         self._tell()
 
-    def advance(self, covered: float, rows: int) -> None:
+    def advance(self, plan: FetchPlan, covered: float, rows: int) -> None:
         """A page with so many rows came; it covers so much of the plan's size."""
-        self._done += covered
+        self._done[plan] += covered
         self._rows += rows
         self._tell()
 
-    def finish_symbol(self, uncovered: float) -> None:
-        """Nothing more will come for a symbol; `uncovered` is what its plan still held."""
-        self._done += uncovered
-        self._symbols_done += 1
+    def finish_symbol(self, plan: FetchPlan, symbol: str, uncovered: float) -> None:
+        """Nothing more will come for a symbol; `uncovered` is what the plan still held of it."""
+        self._done[plan] += uncovered
+        self._open[symbol] -= 1
+        self._symbols_done += self._open[symbol] == 0
         self._tell()
 
     def _tell(self) -> None:
         fields = {
             "symbols_done": self._symbols_done,
-            "symbols": self._plan.symbols,
+            "symbols": self._symbols,
             "rows": self._rows,
             "requests": self._calls.requests_sent - self._requests_before,
             "weight_used": self._calls.weight_spent - self._weight_before,
-            "eta_s": round(self._eta_s(), 1),
+            "eta_s": round(max(self._eta_s(plan) for plan in self._done), 1),
         }
-        self._listener(Progress(self._plan.stage, self._done, self._plan.size, fields))
+        done, size = sum(self._done.values()), sum(plan.size for plan in self._done)
+        self._listener(Progress(self._stage, done, size, fields))
 
-    def _eta_s(self) -> float:
+    def _eta_s(self, plan: FetchPlan) -> float:
         """The slower of two: the pace so far, and what the budgets allow for the rest."""
-        left = 1 - self._done / self._plan.size if self._plan.size else 0.0
-        budget_s = self._calls.governor.seconds_for(self._plan.cost.part(left))
+        left = 1 - self._done[plan] / plan.size if plan.size else 0.0
+        budget_s = self._calls.governor.seconds_for(plan.cost.part(left))
         if not 0 < left < 1:
             return budget_s
         return max(budget_s, (self._clock() - self._started) * left / (1 - left))

@@ -1,5 +1,7 @@
 """Settled funding rates of one perpetual contract as a table, and their join onto bars."""
 
+from dataclasses import dataclass
+
 import numpy as np
 import polars as pl
 
@@ -13,6 +15,19 @@ FUNDING_SCHEMA: dict[str, pl.DataType] = {
 MINUTE_MS = 60_000
 LONGEST_FUNDING_INTERVAL_MS = 8 * 60 * MINUTE_MS  # 8h, 4h or 1h, per symbol, and it changes
 FUNDING_MAX_AGE_MS = 3 * LONGEST_FUNDING_INTERVAL_MS  # an older rate says nothing about now
+
+
+@dataclass(frozen=True)
+class FundingSchedule:
+    """When one contract settles, as the exchange says now: at `next_ms`, every `interval_ms`."""
+
+    next_ms: int
+    interval_ms: int
+
+    def settlements(self, start_ms: int, end_ms: int) -> list[int]:
+        """Times in [start_ms, end_ms), before and after the next one, if it was always so."""
+        first = start_ms + (self.next_ms - start_ms) % self.interval_ms
+        return list(range(first, end_ms, self.interval_ms))
 
 
 def empty_funding() -> pl.DataFrame:

@@ -11,7 +11,7 @@ last close. To fill a span:
 
     requests = history.missing_klines(source.name, interval, symbols, start_ms, end_ms)
     with history.kline_pages(source.name, interval) as on_page:
-        dropped = source.fetch_klines(requests, interval, on_page, on_progress)
+        (dropped,) = source.fetch([KlineFetch(requests, interval, on_page)], on_progress)
     history.confirm_klines(
         source.name, interval, [request for request in requests if request.symbol not in dropped]
     )

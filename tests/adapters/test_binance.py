@@ -4,6 +4,7 @@ import logging
 from collections import defaultdict
 from collections.abc import Iterator
 from contextvars import ContextVar
+from dataclasses import replace
 
 import polars as pl
 import pytest
@@ -15,9 +16,9 @@ from gnn_trainer.adapters.weights import WeightGovernor
 from gnn_trainer.errors import ConfigError, ServiceBanned, ServiceError, StopRequested
 from gnn_trainer.market.book import BOOK_SCHEMA
 from gnn_trainer.market.candles import CANDLE_SCHEMA
-from gnn_trainer.market.funding import FUNDING_SCHEMA
+from gnn_trainer.market.funding import FUNDING_SCHEMA, FundingSchedule
 from gnn_trainer.market.listing import SpanRequest
-from gnn_trainer.ports import Progress
+from gnn_trainer.ports import FundingFetch, KlineFetch, PageSink, Progress, ProgressListener
 from tests.adapters.scripted_exchange import HOUR_MS, NO_DELIVERY_MS, Answer, ScriptedExchange
 
 KLINES = "/fapi/v1/klines"
@@ -68,6 +69,24 @@ def open_source(
     )
 
 
+def fetch_klines(
+    source: BinanceSource,
+    spans: list[SpanRequest],
+    interval: str,
+    on_page: PageSink,
+    listen: ProgressListener,
+) -> dict[str, str]:
+    (dropped,) = source.fetch([KlineFetch(spans, interval, on_page)], listen)
+    return dropped
+
+
+def fetch_funding(
+    source: BinanceSource, spans: list[SpanRequest], on_page: PageSink, listen: ProgressListener
+) -> dict[str, str]:
+    (dropped,) = source.fetch([FundingFetch(spans, on_page)], listen)
+    return dropped
+
+
 def everything(exchange: ScriptedExchange) -> list[SpanRequest]:
     first = exchange.opens["AUSDT"][0]
     return [SpanRequest(symbol, first, exchange.now_ms + HOUR_MS) for symbol in exchange.opens]
@@ -83,7 +102,7 @@ def many_symbols(exchange: ScriptedExchange, count: int) -> list[SpanRequest]:
 def test_pages_hold_each_bar_once_in_order(exchange: ScriptedExchange, market: MarketName) -> None:
     sink = Sink()
     with open_source(exchange, market) as source:
-        dropped = source.fetch_klines(everything(exchange), "1h", sink.page, sink.listen)
+        dropped = fetch_klines(source, everything(exchange), "1h", sink.page, sink.listen)
     assert dropped == {}
     for symbol, opens in exchange.opens.items():
         assert sink.times(symbol) == list(opens)
@@ -98,7 +117,7 @@ def test_no_bar_beyond_now_is_paid_for(exchange: ScriptedExchange) -> None:
         SpanRequest("AUSDT", newest + HOUR_MS, newest + 5000 * HOUR_MS),
     ]
     with open_source(exchange) as source:
-        source.fetch_klines(spans, "1h", sink.page, sink.listen)
+        fetch_klines(source, spans, "1h", sink.page, sink.listen)
     assert [seen.query["limit"] for seen in exchange.asked("klines")] == ["1"]
     assert sink.times("AUSDT") == [newest]
 
@@ -113,7 +132,7 @@ def test_several_spans_of_a_symbol_are_fetched_one_after_the_other(
         SpanRequest("AUSDT", opens[50], opens[51]),
     ]
     with open_source(exchange) as source:
-        source.fetch_klines(spans, "1h", sink.page, sink.listen)
+        fetch_klines(source, spans, "1h", sink.page, sink.listen)
     assert sink.times("AUSDT") == [*opens[5:10], opens[50]]
 
 
@@ -123,7 +142,7 @@ def test_requests_in_flight_are_as_many_as_allowed_and_no_more(
     spans = many_symbols(exchange, 20)
     with open_source(exchange, policy=CallPolicy(concurrency=3, attempts=1)) as source:
         exchange.gather_klines(3)
-        source.fetch_klines(spans, "1h", Sink().page, Sink().listen)
+        fetch_klines(source, spans, "1h", Sink().page, Sink().listen)
     assert exchange.most_in_flight == 3
 
 
@@ -133,7 +152,7 @@ def test_budget_learned_from_exchange_info_is_never_exceeded(exchange: ScriptedE
     sink = Sink()
     spans = many_symbols(exchange, 60)
     with open_source(exchange) as source:
-        source.fetch_klines(spans, "1h", sink.page, sink.listen)
+        fetch_klines(source, spans, "1h", sink.page, sink.listen)
     assert all(sink.times(symbol) == list(opens) for symbol, opens in exchange.opens.items())
     assert max(exchange.used.values()) + exchange.foreign_weight <= 0.9 * 200
     assert sum(exchange.used.values()) == 60 * 6 + 2  # nothing was asked twice
@@ -144,7 +163,7 @@ def test_two_sources_share_the_budget_of_their_host(exchange: ScriptedExchange) 
     governor = WeightGovernor(60, clock=exchange.clock)
     for _ in range(8):
         with open_source(exchange, governor=governor) as source:
-            source.fetch_klines(everything(exchange), "1h", Sink().page, Sink().listen)
+            fetch_klines(source, everything(exchange), "1h", Sink().page, Sink().listen)
     assert 40 < max(exchange.used.values()) <= 54
 
 
@@ -154,7 +173,7 @@ def test_the_plan_is_told_before_it_starts(
     caplog.set_level(logging.INFO, "gnn_trainer")
     sink = Sink()
     with open_source(exchange) as source:
-        source.fetch_klines(everything(exchange), "1h", sink.page, sink.listen)
+        fetch_klines(source, everything(exchange), "1h", sink.page, sink.listen)
     expected = "binance-usdm: 3 symbols x 50 d of 1h: 9 pages, weight 18, about 0.0 min at 90 % of"
     assert [record for record in caplog.records if record.getMessage().startswith(expected)]
 
@@ -162,7 +181,7 @@ def test_the_plan_is_told_before_it_starts(
 def test_progress_runs_from_nothing_to_everything(exchange: ScriptedExchange) -> None:
     sink = Sink()
     with open_source(exchange) as source:
-        source.fetch_klines(everything(exchange), "1h", sink.page, sink.listen)
+        fetch_klines(source, everything(exchange), "1h", sink.page, sink.listen)
     fractions = [progress.fraction for progress in sink.progress]
     assert fractions[0] == 0
     assert fractions == sorted(fractions)
@@ -185,7 +204,7 @@ def test_listeners_run_in_the_context_of_each_call(exchange: ScriptedExchange) -
     with open_source(exchange) as source:
         for name in ("first", "second"):
             token = caller.set(name)
-            source.fetch_klines([], "1h", Sink().page, lambda _: heard.append(caller.get()))
+            fetch_klines(source, [], "1h", Sink().page, lambda _: heard.append(caller.get()))
             caller.reset(token)
     assert heard == ["first", "second"]
 
@@ -199,7 +218,7 @@ def test_pages_delivered_before_a_failure_stay_delivered(exchange: ScriptedExcha
         exchange.script[KLINES].append(ban)
 
     with open_source(exchange) as source, pytest.raises(ServiceBanned):
-        source.fetch_klines(everything(exchange)[:1], "1h", ban_after_the_first, sink.listen)
+        fetch_klines(source, everything(exchange)[:1], "1h", ban_after_the_first, sink.listen)
     assert sink.times("AUSDT") == list(exchange.opens["AUSDT"][:499])
     assert len(exchange.asked("klines")) == 2
 
@@ -212,7 +231,7 @@ def test_a_ban_stops_all_symbols_at_once(exchange: ScriptedExchange) -> None:
         open_source(exchange, policy=CallPolicy(concurrency=2)) as source,
         pytest.raises(ServiceBanned),
     ):
-        source.fetch_klines(spans, "1h", Sink().page, Sink().listen)
+        fetch_klines(source, spans, "1h", Sink().page, Sink().listen)
     assert len(exchange.asked("klines")) <= 2
 
 
@@ -223,7 +242,7 @@ def test_a_refused_symbol_among_many_is_dropped_with_the_reason(
     exchange.script[KLINES].append(Answer(400, {"code": code, "msg": "not this one"}))
     sink = Sink()
     with open_source(exchange, policy=CallPolicy(concurrency=1)) as source:
-        dropped = source.fetch_klines(everything(exchange), "1h", sink.page, sink.listen)
+        dropped = fetch_klines(source, everything(exchange), "1h", sink.page, sink.listen)
     assert list(dropped) == ["AUSDT"]
     assert f"{KLINES} AUSDT: HTTP 400: not this one ({code})" in dropped["AUSDT"]
     assert set(sink.pages) == {"币安人生USDT", "LATEUSDT"}
@@ -238,14 +257,14 @@ def test_a_malformed_page_names_endpoint_and_symbol(exchange: ScriptedExchange) 
         open_source(exchange) as source,
         pytest.raises(ServiceError, match=f"{KLINES} 币安人生USDT: expected kline rows of 12"),
     ):
-        source.fetch_klines(span, "1h", sink.page, sink.listen)
+        fetch_klines(source, span, "1h", sink.page, sink.listen)
 
 
 def test_an_unknown_interval_is_refused_before_anything_is_sent(
     exchange: ScriptedExchange,
 ) -> None:
     with open_source(exchange) as source, pytest.raises(ConfigError, match="'7m'"):
-        source.fetch_klines([], "7m", Sink().page, Sink().listen)
+        fetch_klines(source, [], "7m", Sink().page, Sink().listen)
     assert not exchange.seen
 
 
@@ -253,7 +272,7 @@ def test_an_interval_the_exchange_refuses_is_a_config_error(exchange: ScriptedEx
     exchange.script[KLINES].append(Answer(400, {"code": -1120, "msg": "Invalid interval."}))
     span = everything(exchange)[:1]
     with open_source(exchange) as source, pytest.raises(ConfigError, match="Invalid interval"):
-        source.fetch_klines(span, "1h", Sink().page, Sink().listen)
+        fetch_klines(source, span, "1h", Sink().page, Sink().listen)
 
 
 def test_an_error_of_the_sink_comes_out_as_it_is(exchange: ScriptedExchange) -> None:
@@ -261,7 +280,7 @@ def test_an_error_of_the_sink_comes_out_as_it_is(exchange: ScriptedExchange) -> 
         raise OSError("No space left on device")
 
     with open_source(exchange) as source, pytest.raises(OSError, match="No space left"):
-        source.fetch_klines(everything(exchange), "1h", full_disk, Sink().listen)
+        fetch_klines(source, everything(exchange), "1h", full_disk, Sink().listen)
 
 
 def test_a_stop_between_two_pages_ends_the_fetch(exchange: ScriptedExchange) -> None:
@@ -273,7 +292,7 @@ def test_a_stop_between_two_pages_ends_the_fetch(exchange: ScriptedExchange) -> 
         should_stop=lambda: bool(sink.pages),
     )
     with source, pytest.raises(StopRequested):
-        source.fetch_klines(everything(exchange)[:1], "1h", sink.page, sink.listen)
+        fetch_klines(source, everything(exchange)[:1], "1h", sink.page, sink.listen)
     assert len(exchange.asked("klines")) == 1
 
 
@@ -290,7 +309,7 @@ def test_funding_comes_whole_and_without_special_settlements(exchange: ScriptedE
     sink = Sink()
     with open_source(exchange) as source:
         spans = [SpanRequest("AUSDT", first, exchange.now_ms + HOUR_MS)]
-        assert source.fetch_funding(spans, sink.page, sink.listen) == {}
+        assert fetch_funding(source, spans, sink.page, sink.listen) == {}
     regular = [row["fundingTime"] for row in rows if row["rateType"] == "Regular"]
     assert sink.times("AUSDT", "funding_time") == regular
     assert all(page.schema == pl.Schema(FUNDING_SCHEMA) for page in sink.pages["AUSDT"])
@@ -306,7 +325,7 @@ def test_the_funding_error_object_with_status_200_is_an_error(exchange: Scripted
         open_source(exchange) as source,
         pytest.raises(ServiceError, match=r"fundingRate AUSDT: expected a list.*illegal params"),
     ):
-        source.fetch_funding(everything(exchange)[:1], Sink().page, Sink().listen)
+        fetch_funding(source, everything(exchange)[:1], Sink().page, Sink().listen)
     assert len(exchange.asked("fundingRate")) == 1
 
 
@@ -317,15 +336,77 @@ def test_more_funding_requests_than_the_budget_wait_for_the_next_five_minutes(
     exchange.opens = {f"S{number}USDT": [HOUR_MS] for number in range(460)}
     spans = [SpanRequest(symbol, 0, HOUR_MS) for symbol in exchange.opens]
     with open_source(exchange, governor=governor) as source:
-        source.fetch_funding(spans, Sink().page, Sink().listen)
+        fetch_funding(source, spans, Sink().page, Sink().listen)
     times = [seen.at_s for seen in exchange.asked("fundingRate")]
     assert times[449] - times[0] < 1
     assert times[450] - times[0] == pytest.approx(300, abs=1)
 
 
+def test_candles_and_funding_take_as_long_as_the_longer_of_them(
+    exchange: ScriptedExchange,
+) -> None:
+    exchange.weight_limit = 500
+    opens = exchange.opens["AUSDT"]
+    spans = [replace(span, start_ms=opens[-10]) for span in many_symbols(exchange, 460)]
+    candles, funding = Sink(), Sink()
+    with open_source(exchange, governor=WeightGovernor(500, clock=exchange.clock)) as source:
+        began = exchange.clock()
+        candles_and_funding = (
+            KlineFetch(spans, "1h", candles.page),
+            FundingFetch(spans, funding.page),
+        )
+        assert source.fetch(candles_and_funding, candles.listen) == [{}, {}]
+    assert exchange.clock() - began == pytest.approx(300, abs=3)
+    paths = [seen.path for seen in exchange.seen]
+    assert paths.index("/fapi/v1/fundingRate") < 20 > paths.index(KLINES)
+    assert max(exchange.used.values()) <= 450
+    fractions = [progress.fraction for progress in candles.progress]
+    assert fractions == sorted(fractions)
+    assert fractions[-1] == pytest.approx(1)
+    assert candles.progress[-1].fields["symbols_done"] == 460
+
+
+def test_a_stop_ends_candles_and_funding_together(exchange: ScriptedExchange) -> None:
+    exchange.funding = {"AUSDT": [settled(at) for at in exchange.opens["AUSDT"][::8]]}
+    candles, funding = Sink(), Sink()
+    source = BinanceSource(
+        "usdm",
+        exchange.url,
+        governor=WeightGovernor(2400, clock=exchange.clock),
+        should_stop=lambda: bool(candles.pages and funding.pages),
+    )
+    wanted = (
+        KlineFetch(everything(exchange), "1h", candles.page),
+        FundingFetch(everything(exchange), funding.page),
+    )
+    with source, pytest.raises(StopRequested):
+        source.fetch(wanted, candles.listen)
+    assert len(exchange.asked("klines")) < 9
+
+
+def test_schedules_are_of_contracts_that_pay_and_eight_hours_unless_told_otherwise(
+    exchange: ScriptedExchange,
+) -> None:
+    premium = [
+        {"symbol": "AUSDT", "nextFundingTime": 8 * HOUR_MS},
+        {"symbol": "币安人生USDT", "nextFundingTime": 4 * HOUR_MS},
+        {"symbol": "AUSDT_260925", "nextFundingTime": 0},
+    ]
+    info = [{"symbol": "币安人生USDT", "fundingIntervalHours": 4}]
+    exchange.script["/fapi/v1/premiumIndex"].append(Answer(body=premium))
+    exchange.script["/fapi/v1/fundingInfo"].append(Answer(body=info))
+    with open_source(exchange) as source:
+        schedules = source.funding_schedules()
+    assert schedules == {
+        "AUSDT": FundingSchedule(8 * HOUR_MS, 8 * HOUR_MS),
+        "币安人生USDT": FundingSchedule(4 * HOUR_MS, 4 * HOUR_MS),
+    }
+    assert schedules["AUSDT"].settlements(-8 * HOUR_MS, 8 * HOUR_MS) == [-8 * HOUR_MS, 0]
+
+
 def test_spot_has_no_funding_and_asks_for_none(exchange: ScriptedExchange) -> None:
     with open_source(exchange, "spot") as source:
-        assert source.fetch_funding(everything(exchange), Sink().page, Sink().listen) == {}
+        assert fetch_funding(source, everything(exchange), Sink().page, Sink().listen) == {}
     assert not exchange.seen
 
 

@@ -48,7 +48,7 @@ def test_books_are_planned_by_their_weight() -> None:
 
 @pytest.mark.parametrize("plan", [plan_klines([], "1h", USDM), plan_funding([])])
 def test_nothing_to_fetch_costs_nothing(plan: FetchPlan) -> None:
-    assert (plan.symbols, plan.size, plan.pages, plan.cost) == (0, 0, 0, Cost())
+    assert (plan.symbols, plan.size, plan.pages, plan.cost) == ((), 0, 0, Cost())
 
 
 @pytest.mark.parametrize(

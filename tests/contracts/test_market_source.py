@@ -18,10 +18,10 @@ from gnn_trainer.exchange.config import GENEROUS_LIMITS, ExchangeConfig
 from gnn_trainer.exchange.process import RunningExchange, start_exchange
 from gnn_trainer.market.book import BOOK_LEVELS, BOOK_SCHEMA
 from gnn_trainer.market.candles import CANDLE_SCHEMA
-from gnn_trainer.market.funding import FUNDING_SCHEMA
+from gnn_trainer.market.funding import FUNDING_SCHEMA, MINUTE_MS, settlement_minute
 from gnn_trainer.market.intervals import DAY_MS, INTERVAL_MS
 from gnn_trainer.market.listing import SpanRequest
-from gnn_trainer.ports import MarketSource, Progress
+from gnn_trainer.ports import FundingFetch, KlineFetch, MarketSource, Progress
 
 HOUR_MS = INTERVAL_MS["1h"]
 LARGE = ["BTCUSDT", "ETHUSDT"]
@@ -66,7 +66,7 @@ def source(request: pytest.FixtureRequest) -> Iterator[MarketSource]:
 
 def fetch_klines(source: MarketSource, *spans: SpanRequest) -> Delivery:
     delivery = Delivery()
-    dropped = source.fetch_klines(spans, "1h", delivery.page, delivery.listen)
+    (dropped,) = source.fetch([KlineFetch(spans, "1h", delivery.page)], delivery.listen)
     assert dropped == {}
     return delivery
 
@@ -168,7 +168,7 @@ def test_an_unknown_symbol_is_dropped_with_the_reason_and_the_others_come(
     start_ms, end_ms = last_days(source, 1)
     spans = [SpanRequest(symbol, start_ms, end_ms) for symbol in [UNKNOWN, *LARGE]]
     delivery = Delivery()
-    dropped = source.fetch_klines(spans, "1h", delivery.page, delivery.listen)
+    (dropped,) = source.fetch([KlineFetch(spans, "1h", delivery.page)], delivery.listen)
     assert list(dropped) == [UNKNOWN]
     assert UNKNOWN in dropped[UNKNOWN]
     assert set(delivery.pages) == set(LARGE)
@@ -187,7 +187,7 @@ def test_funding_lies_in_the_span_in_order_and_spot_has_none(source: MarketSourc
     start_ms, end_ms = last_days(source, 20)
     delivery = Delivery()
     span = SpanRequest("BTCUSDT", start_ms, end_ms)
-    assert source.fetch_funding([span], delivery.page, delivery.listen) == {}
+    assert source.fetch([FundingFetch([span], delivery.page)], delivery.listen) == [{}]
     if not is_usdm(source):
         assert delivery.pages == {}
         return
@@ -199,6 +199,41 @@ def test_funding_lies_in_the_span_in_order_and_spot_has_none(source: MarketSourc
     assert start_ms <= times[0]
     assert times[-1] < end_ms
     assert rows["rate"].is_between(-0.05, 0.05).all()
+
+
+def test_candles_and_funding_side_by_side_are_what_they_are_apart(source: MarketSource) -> None:
+    start_ms, end_ms = last_days(source, 5)
+    spans = [SpanRequest(symbol, start_ms, end_ms) for symbol in [UNKNOWN, *LARGE]]
+    candles, funding, alone = Delivery(), Delivery(), Delivery()
+    together = (KlineFetch(spans, "1h", candles.page), FundingFetch(spans, funding.page))
+    dropped = source.fetch(together, candles.listen)
+    (dropped_alone,) = source.fetch([FundingFetch(spans, alone.page)], alone.listen)
+    assert list(dropped[0]) == [UNKNOWN]
+    assert dropped[1] == dropped_alone
+    for symbol in LARGE:
+        span = SpanRequest(symbol, start_ms, end_ms)
+        assert candles.rows(symbol).equals(fetch_klines(source, span).rows(symbol))
+    assert set(funding.pages) == (set(LARGE) if is_usdm(source) else set())
+    assert all(funding.rows(symbol).equals(alone.rows(symbol)) for symbol in funding.pages)
+    last = candles.progress[-1]
+    assert last.fraction == pytest.approx(1)
+    assert last.fields["symbols_done"] == last.fields["symbols"] == 3
+
+
+def test_schedules_foretell_the_settlements_and_spot_has_none(source: MarketSource) -> None:
+    now_ms = source.server_time_ms()
+    schedules = source.funding_schedules()
+    if not is_usdm(source):
+        assert schedules == {}
+        return
+    delivery = Delivery()
+    spans = [SpanRequest(symbol, now_ms - DAY_MS, now_ms - MINUTE_MS) for symbol in LARGE]
+    source.fetch([FundingFetch(spans, delivery.page)], delivery.listen)
+    for span in spans:
+        schedule = schedules[span.symbol]
+        assert now_ms - MINUTE_MS < schedule.next_ms <= now_ms + schedule.interval_ms + MINUTE_MS
+        minutes = delivery.rows(span.symbol).select(settlement_minute())["funding_time"].to_list()
+        assert minutes == schedule.settlements(span.start_ms, span.end_ms)
 
 
 def test_books_are_sorted_uncrossed_and_of_now(source: MarketSource) -> None:

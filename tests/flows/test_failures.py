@@ -75,11 +75,11 @@ class FlakySource:
     def __getattr__(self, name: str) -> Any:
         return getattr(self._source, name)
 
-    def fetch_klines(self, *arguments: Any) -> dict[str, str]:
+    def fetch(self, *arguments: Any) -> list[dict[str, str]]:
         self.asked += 1
         if self.asked == 1:
             raise TransientServiceError("connection dropped")
-        return self._source.fetch_klines(*arguments)
+        return self._source.fetch(*arguments)
 
 
 def test_a_transient_failure_repeats_that_task_alone(laboratory: Laboratory) -> None:

@@ -5,11 +5,10 @@ from dataclasses import dataclass, replace
 from itertools import pairwise
 
 import numpy as np
-import polars as pl
 
 from gnn_trainer.errors import DataError
 from gnn_trainer.market.book import attach_books
-from gnn_trainer.market.frame import BOOK_FIELDS, BoolArray, IntArray, MarketFrame
+from gnn_trainer.market.frame import BOOK_FIELDS, BoolArray, FloatArray, IntArray, MarketFrame
 from gnn_trainer.market.funding import FUNDING_MAX_AGE_MS, MINUTE_MS, funding_as_of
 from gnn_trainer.market.history import History
 from gnn_trainer.market.intervals import interval_ms
@@ -57,17 +56,9 @@ def load_frame(
     """
     assert len(set(symbols)) == len(symbols), f"a symbol is given twice in {symbols}"
     step = interval_ms(interval)
-    open_time_T = _bar_grid(interval, step, start_ms, end_ms)
-    tables, defects = [], []
-    for symbol in symbols:
-        rows = history.read_klines(source, interval, symbol, start_ms, end_ms)
-        table, found = clean_candles(rows, step, end_ms)
-        twice = history.duplicated_klines(source, interval, symbol, start_ms, end_ms)
-        tables.append(table)
-        defects.append(replace(found, duplicates=found.duplicates + twice))
-    delivered = _aligned(tuple(symbols), step, open_time_T, tables)
-    masks = _find_masks(delivered, listings)
-    frame = _trimmed(_masked(delivered, masks.any_TN))
+    bars, defects = _read_bars(history, source, interval, tuple(symbols), (start_ms, end_ms))
+    masks = _apply_masks(bars, listings)
+    frame = _trimmed(replace(bars, valid_TN=masks.valid_TN))
     frame, funding_counts = _with_funding(frame, history, source)
     frame, book_counts = _with_books(frame, history, source)
     report = DataReport(
@@ -76,9 +67,11 @@ def load_frame(
         start_ms=int(frame.open_time_T[0]),
         end_ms=int(frame.open_time_T[-1]) + step,
         num_bars=frame.num_bars,
-        market_holes=_market_holes(delivered),
+        market_holes=_holes(
+            bars.open_time_T, np.logical_or.reduce(masks.delivered_TN, axis=1), step
+        ),
         symbols=tuple(
-            _symbol_report(delivered, masks, column, *counts)
+            _symbol_report(bars, masks, column, *counts)
             for column, counts in enumerate(zip(defects, funding_counts, book_counts, strict=True))
         ),
     )
@@ -110,19 +103,30 @@ def require_enough(frame: MarketFrame, minimum_bars: int, minimum_symbols: int =
 
 @dataclass(frozen=True)
 class _Masks:
+    delivered_TN: BoolArray  # what was stored and may be looked at
     outside_TN: BoolArray
     frozen_TN: BoolArray
     jumps_TN: BoolArray
-    any_TN: BoolArray
+    valid_TN: BoolArray
 
 
-def _find_masks(delivered: MarketFrame, listings: Sequence[SymbolListing]) -> _Masks:
-    outside_TN = delivered.valid_TN & unlisted_bars(
-        delivered.symbols, delivered.open_time_T, delivered.interval_ms, listings
+def _apply_masks(bars: MarketFrame, listings: Sequence[SymbolListing]) -> _Masks:
+    """Find what is wrong with `bars`, and make its values NaN where they are: a year of 500 symbols
+    leaves no room for a second copy."""
+    outside_TN = bars.valid_TN & unlisted_bars(
+        bars.symbols, bars.open_time_T, bars.interval_ms, listings
     )
-    listed = _masked(delivered, outside_TN)
+    _erase(bars, outside_TN)
+    listed = replace(bars, valid_TN=bars.valid_TN & ~outside_TN)
     frozen_TN, jumps_TN = frozen_bars(listed), price_jumps(listed)
-    return _Masks(outside_TN, frozen_TN, jumps_TN, outside_TN | frozen_TN | jumps_TN)
+    wrong_TN = frozen_TN | jumps_TN
+    _erase(bars, wrong_TN)
+    return _Masks(bars.valid_TN, outside_TN, frozen_TN, jumps_TN, listed.valid_TN & ~wrong_TN)
+
+
+def _erase(bars: MarketFrame, masked_TN: BoolArray) -> None:
+    for name in _BAR_COLUMNS:
+        getattr(bars, name)[masked_TN] = np.nan
 
 
 def _bar_grid(interval: str, step: int, start_ms: int, end_ms: int) -> IntArray:
@@ -135,43 +139,41 @@ def _bar_grid(interval: str, step: int, start_ms: int, end_ms: int) -> IntArray:
     return np.arange(first, stop, step, dtype=np.int64)
 
 
-def _aligned(
-    symbols: tuple[str, ...], step: int, open_time_T: IntArray, tables: Sequence[pl.DataFrame]
-) -> MarketFrame:
+def _read_bars(
+    history: History, source: str, interval: str, symbols: tuple[str, ...], span: Span
+) -> tuple[MarketFrame, list[CandleDefects]]:
+    """Stored bars on the grid; one symbol's table at a time is in memory."""
+    step = interval_ms(interval)
+    open_time_T = _bar_grid(interval, step, *span)
     shape = (len(open_time_T), len(symbols))
     arrays = {name: np.full(shape, np.nan) for name in _BAR_COLUMNS}
     valid_TN = np.zeros(shape, dtype=np.bool_)
-    for column, table in enumerate(tables):
+    defects = []
+    for column, symbol in enumerate(symbols):
+        rows = history.read_klines(source, interval, symbol, *span)
+        table, found = clean_candles(rows, step, span[1])
+        twice = history.duplicated_klines(source, interval, symbol, *span)
+        defects.append(replace(found, duplicates=found.duplicates + twice))
         row_B = (table["open_time"].to_numpy() - open_time_T[0]) // step
         valid_TN[row_B, column] = True
         for name, source_column in _BAR_COLUMNS.items():
             arrays[name][row_B, column] = table[source_column].to_numpy()
-    return MarketFrame(
+    frame = MarketFrame(
         symbols=symbols,
         interval_ms=step,
         open_time_T=open_time_T,
         valid_TN=valid_TN,
-        funding_rate_TN=np.full(shape, np.nan),
-        funding_time_TN=np.full(shape, np.nan),
-        book_TNK=np.full((*shape, len(BOOK_FIELDS)), np.nan),
+        funding_rate_TN=_absent(*shape),
+        funding_time_TN=_absent(*shape),
+        book_TNK=_absent(*shape, len(BOOK_FIELDS)),
         **arrays,
     )
+    return frame, defects
 
 
-def _masked(frame: MarketFrame, masked_TN: BoolArray) -> MarketFrame:
-    valid_TN = frame.valid_TN & ~masked_TN
-    return replace(
-        frame,
-        valid_TN=valid_TN,
-        open_TN=np.where(valid_TN, frame.open_TN, np.nan),
-        high_TN=np.where(valid_TN, frame.high_TN, np.nan),
-        low_TN=np.where(valid_TN, frame.low_TN, np.nan),
-        close_TN=np.where(valid_TN, frame.close_TN, np.nan),
-        volume_TN=np.where(valid_TN, frame.volume_TN, np.nan),
-        quote_volume_TN=np.where(valid_TN, frame.quote_volume_TN, np.nan),
-        trades_TN=np.where(valid_TN, frame.trades_TN, np.nan),
-        taker_buy_volume_TN=np.where(valid_TN, frame.taker_buy_volume_TN, np.nan),
-    )
+def _absent(*shape: int) -> FloatArray:
+    """NaN everywhere, in the memory of one."""
+    return np.broadcast_to(np.nan, shape)
 
 
 def _trimmed(frame: MarketFrame) -> MarketFrame:
@@ -182,11 +184,13 @@ def _trimmed(frame: MarketFrame) -> MarketFrame:
 def _with_funding(
     frame: MarketFrame, history: History, source: str
 ) -> tuple[MarketFrame, list[int]]:
-    rate_TN, time_TN = np.copy(frame.funding_rate_TN), np.copy(frame.funding_time_TN)
     first = int(frame.open_time_T[0]) - FUNDING_MAX_AGE_MS
     last = int(frame.close_time_T[-1]) + MINUTE_MS
-    for column, symbol in enumerate(frame.symbols):
-        rates = history.read_funding(source, symbol, first, last)
+    tables = [history.read_funding(source, symbol, first, last) for symbol in frame.symbols]
+    if all(table.is_empty() for table in tables):
+        return frame, [0] * frame.num_symbols
+    rate_TN, time_TN = (np.full(frame.valid_TN.shape, np.nan) for _ in range(2))
+    for column, rates in enumerate(tables):
         rate_TN[:, column], time_TN[:, column] = funding_as_of(rates, frame.close_time_T)
     rate_TN[~frame.valid_TN] = np.nan
     time_TN[~frame.valid_TN] = np.nan
@@ -198,18 +202,14 @@ def _with_books(frame: MarketFrame, history: History, source: str) -> tuple[Mark
     step = frame.interval_ms
     first, after = int(frame.open_time_T[0]), int(frame.open_time_T[-1]) + 2 * step
     books = history.read_books(source, frame.symbols, first, after)
-    by_symbol = books.partition_by("symbol", as_dict=True)
-    book_TNK = np.copy(frame.book_TNK)
-    for (symbol,), own in by_symbol.items():
+    if books.is_empty():
+        return frame, [0] * frame.num_symbols
+    book_TNK = np.full(frame.book_TNK.shape, np.nan)
+    for (symbol,), own in books.partition_by("symbol", as_dict=True).items():
         column = frame.symbols.index(symbol)
         book_TNK[:, column] = attach_books(own, frame.open_time_T, step)
     book_TNK[~frame.valid_TN] = np.nan
     return replace(frame, book_TNK=book_TNK), np.isfinite(book_TNK[..., 0]).sum(axis=0).tolist()
-
-
-def _market_holes(delivered: MarketFrame) -> tuple[Span, ...]:
-    present_T = np.logical_or.reduce(delivered.valid_TN, axis=1)
-    return _holes(delivered.open_time_T, present_T, delivered.interval_ms)
 
 
 def _holes(open_time_T: IntArray, present_T: BoolArray, step: int) -> tuple[Span, ...]:
@@ -219,19 +219,19 @@ def _holes(open_time_T: IntArray, present_T: BoolArray, step: int) -> tuple[Span
 
 
 def _symbol_report(
-    delivered: MarketFrame,
+    bars: MarketFrame,
     masks: _Masks,
     column: int,
     defects: CandleDefects,
     funding_rates: int,
     book_snapshots: int,
 ) -> SymbolReport:
-    step, time_T = delivered.interval_ms, delivered.open_time_T
-    present_T = delivered.valid_TN[:, column]
+    step, time_T = bars.interval_ms, bars.open_time_T
+    present_T = masks.delivered_TN[:, column]
     holes = _holes(time_T, present_T, step)
-    valid_times = time_T[present_T & ~masks.any_TN[:, column]]
+    valid_times = time_T[masks.valid_TN[:, column]]
     return SymbolReport(
-        symbol=delivered.symbols[column],
+        symbol=bars.symbols[column],
         rows=defects.rows,
         valid_bars=len(valid_times),
         first_ms=int(valid_times[0]) if len(valid_times) else None,

@@ -29,7 +29,8 @@ class MarketFrame:
 
     `open_time_T` is unix milliseconds UTC, ascending, exactly `interval_ms` apart. Prices are in
     quote currency (float64). Where `valid_TN` is False the bar is missing, impossible, frozen or
-    outside the symbol's listing, and its values are NaN; nothing is ever filled in.
+    outside the symbol's listing, and its values are NaN; nothing is ever filled in. Funding and
+    books that are absent everywhere may be views of a single NaN, which cannot be written to.
     """
 
     symbols: tuple[str, ...]

@@ -1,7 +1,7 @@
 """Stored rows become one grid with honest masks, and the report says what became of every row."""
 
 import json
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +12,7 @@ from gnn_trainer.errors import DataError
 from gnn_trainer.market.assembly import load_frame, require_enough
 from gnn_trainer.market.book import BOOK_SCHEMA
 from gnn_trainer.market.candles import CANDLE_SCHEMA
+from gnn_trainer.market.fingerprint import frame_fingerprint
 from gnn_trainer.market.frame import MarketFrame
 from gnn_trainer.market.history import History
 from gnn_trainer.market.listing import SymbolListing
@@ -88,6 +89,21 @@ def test_a_sound_market_is_a_frame_without_defects(history: History) -> None:
         funding_rates=0,
         book_snapshots=0,
     )
+
+
+def test_what_is_absent_everywhere_takes_no_memory_and_is_the_same_data(history: History) -> None:
+    store(history, A=candles(count=48), B=candles(count=48, seed=2))
+    frame, _ = load(history, "A B", 48)
+    absent = ("funding_rate_TN", "funding_time_TN", "book_TNK")
+    assert not any(stride for name in absent for stride in getattr(frame, name).strides)
+    shape, book_shape = frame.valid_TN.shape, frame.book_TNK.shape
+    filled = replace(
+        frame,
+        funding_rate_TN=np.full(shape, np.nan),
+        funding_time_TN=np.full(shape, np.nan),
+        book_TNK=np.full(book_shape, np.nan),
+    )
+    assert frame_fingerprint(filled) == frame_fingerprint(frame)
 
 
 def test_a_late_listing_is_masked_before_its_first_bar_and_is_no_gap(history: History) -> None:

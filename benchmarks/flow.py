@@ -5,7 +5,6 @@ week. Run again, every task is `Cached`, so what is left is Prefect, imports and
 is stored. At full size runs of 30 epochs on 100 and 500 symbols as well, which take long.
 """
 
-import resource
 import statistics
 import subprocess
 import sys
@@ -19,6 +18,7 @@ from pathlib import Path
 from benchmarks.capacity import run_of
 from benchmarks.figures import Figure, main
 from benchmarks.run_flow import END, REPOSITORY, START, Measured, run_in
+from benchmarks.side_by_side import children_cpu_s
 from gnn_trainer.exchange.config import ExchangeConfig
 from gnn_trainer.exchange.generated import GeneratedMarket
 
@@ -46,19 +46,14 @@ def start_up(rounds: int = 5) -> list[Figure]:
 def _answering(what: str, arguments: Sequence[str], limit_s: float, rounds: int) -> Figure:
     walls, cpus = [], []
     for _ in range(rounds):
-        began, before_s = time.monotonic(), _children_cpu_s()
+        began, before_s = time.monotonic(), children_cpu_s()
         command = [sys.executable, *arguments]
         subprocess.run(command, cwd=REPOSITORY, check=True, stdout=subprocess.DEVNULL)
         walls.append(time.monotonic() - began)
-        cpus.append(_children_cpu_s() - before_s)
+        cpus.append(children_cpu_s() - before_s)
     note = f"{statistics.median(cpus):.2f} CPU s"
     wall_s = statistics.median(walls)
     return Figure(what, wall_s, "s", floor=limit_s, more_is_better=False, note=note)
-
-
-def _children_cpu_s() -> float:
-    usage = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return usage.ru_utime + usage.ru_stime
 
 
 def quickstart() -> list[Figure]:

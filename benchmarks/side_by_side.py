@@ -7,6 +7,7 @@ information), both medians over the rounds. Memory is measured in a fresh proces
 import ctypes
 import gc
 import multiprocessing
+import resource
 import statistics
 import time
 from collections.abc import Callable, Sequence
@@ -65,6 +66,12 @@ def in_turns(contestants: Sequence[Contestant], rounds: int = ROUNDS) -> dict[st
         )
         for name in works
     }
+
+
+def children_cpu_s() -> float:
+    """CPU seconds of all processes that this one has started and waited for."""
+    usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return usage.ru_utime + usage.ru_stime
 
 
 def peak_growth_mb(contestant: Contestant) -> float:

@@ -4,7 +4,7 @@ import asyncio
 import heapq
 from collections import Counter
 
-from gnn_trainer.adapters.weights import Cost, Wait, WeightGovernor
+from gnn_trainer.adapters.weights import FUNDING_REQUESTS, Cost, Wait, WeightGovernor
 from gnn_trainer.exchange.process import RunningExchange
 
 
@@ -37,8 +37,14 @@ class VirtualTime:
 class ObservedGovernor(WeightGovernor):
     """A governor whose calls take `latency_s` each, and what the exchange said it had counted."""
 
-    def __init__(self, weight_limit: int, time: VirtualTime, latency_s: float) -> None:
-        super().__init__(weight_limit, clock=time)
+    def __init__(
+        self,
+        weight_limit: int,
+        time: VirtualTime,
+        latency_s: float,
+        funding_limit: int = FUNDING_REQUESTS,
+    ) -> None:
+        super().__init__(weight_limit, funding_limit=funding_limit, clock=time)
         self.used: Counter[int] = Counter()  # most weight told, by the exchange's minute
         self._time, self._latency_s = time, latency_s
 

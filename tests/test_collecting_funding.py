@@ -9,14 +9,15 @@ from typing import cast
 import polars as pl
 import pytest
 
+from benchmarks.virtual_time import ObservedGovernor, VirtualTime
 from gnn_trainer.adapters.binance import BinanceSource
 from gnn_trainer.collecting import collect_funding, collect_history
-from gnn_trainer.exchange.config import ExchangeConfig
+from gnn_trainer.exchange.config import ExchangeConfig, RequestLimits
 from gnn_trainer.exchange.process import RunningExchange, start_exchange
 from gnn_trainer.market.funding import FUNDING_SCHEMA, FundingSchedule
 from gnn_trainer.market.history import History
 from gnn_trainer.market.intervals import DAY_MS, INTERVAL_MS
-from gnn_trainer.ports import FundingFetch, MarketSource
+from gnn_trainer.ports import FundingFetch, KlineFetch, MarketSource, SpanRequest
 from gnn_trainer.progress import Progress
 
 HOUR = INTERVAL_MS["1h"]
@@ -148,3 +149,34 @@ def test_an_hour_later_the_exchange_is_asked_who_is_due_and_only_they(
     assert sum(asked[1:]) == len(symbols) + sum(
         exchange.oracle.listings()[place].funding_hours == 4 for place in range(len(symbols))
     )
+
+
+def test_candles_and_funding_take_as_long_as_the_longer_of_them(tmp_path: Path) -> None:
+    limits = RequestLimits(usdm_weight=20, funding_requests=10)
+    market = ExchangeConfig(symbols=20, bars=200, ticking=False, limits=limits)
+    took: dict[str, float] = {}
+    told: list[Progress] = []
+    for asked in ("candles", "funding", "both"):
+        with start_exchange(market) as exchange:
+            assert exchange.oracle is not None
+            clock = VirtualTime(exchange)
+            governor = ObservedGovernor(20, clock, 0.1, funding_limit=10)
+            end_ms = exchange.now_ms // HOUR * HOUR
+            spans = [SpanRequest(s, end_ms - DAY_MS, end_ms) for s in exchange.oracle.symbols]
+            candles = KlineFetch(spans if asked != "funding" else [], "1h", lambda *_: None)
+            funding = FundingFetch(spans if asked != "candles" else [], lambda *_: None)
+            with BinanceSource(
+                "usdm", exchange.url, governor=governor, clock=clock, wait=clock.wait
+            ) as source:
+                told.clear()
+                assert source.fetch([candles, funding], told.append) == [{}, {}]
+            assert all(seen.status == 200 for seen in exchange.requests.seen())
+            took[asked] = clock()
+    assert took["candles"] > 60
+    assert took["funding"] > 600
+    assert took["both"] == pytest.approx(took["funding"], abs=5)
+    fractions = [progress.fraction for progress in told]
+    assert fractions == sorted(fractions)
+    assert fractions[-1] == pytest.approx(1)
+    assert told[-1].fields["symbols_done"] == told[-1].fields["symbols"] == 20
+    assert max(cast(float, progress.fields["eta_s"]) for progress in told) > 300

@@ -163,7 +163,7 @@ def _replay(
         fit(
             bars_of(graph, 0, stop),
             ends,
-            plan,
+            replace(plan, fit=plan.fit.model_copy(update={"processes": 1})),
             on_progress=heard.append,
             should_stop=lambda: bool(heard) or should_stop(),
         )

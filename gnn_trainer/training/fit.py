@@ -180,8 +180,7 @@ class _Session:
             [_index(graph.feature_names, name) for name in graph.edge_readings],
             _index(graph.edge_names, COMOVEMENT),
         )
-        # On a GPU all steps have the same shapes, as its graphs of kernels want them.
-        fixed = self.device.type == "cuda"
+        fixed = wants_fixed_shapes(self.device)
         self.step_bars = min(plan.fit.batch_bars, graph.num_bars) if fixed else 1
         self.inputs = InputTensors(
             graph,
@@ -190,7 +189,9 @@ class _Session:
             self.device,
             most_refreshes(graph, team.longest_share(self.step_bars)) if fixed else 1,
         )
-        self.hide_books = BookDropout(graph, self.scaler, plan.fit.book_dropout, self.device)
+        self.hide_books = BookDropout(
+            graph, self.scaler, plan.fit.book_dropout, self.network.history_bars, self.device
+        )
         self.targets = TargetTensors(graph, self.threshold, plan.labels, self.device)
         self.train_T = torch.from_numpy(split.train_T).to(self.device)
         for name, rows_T in (("training", split.train_T), ("validation", split.validation_T)):
@@ -245,7 +246,7 @@ class _Session:
         whole = widened(start, stop, self.step_bars, span)
         share = widened(*mine, self.team.longest_share(self.step_bars), span)
         inputs = self.inputs.chunk(*share)
-        inputs = replace(inputs, x_TNF=self.hide_books(inputs.x_TNF, share[1]))
+        inputs = replace(inputs, x_TNF=self.hide_books(inputs.x_TNF, share[0]))
         targets = self.targets.chunk(*share, self.train_T, counted=mine)
         loss = take_step(
             self.network,
@@ -319,6 +320,13 @@ def is_reduced(precision: str, device: torch.device) -> bool:
     """Whether to multiply in bfloat16. `auto` does on CUDA only: docs/experiments.md has what it
     is worth on a CPU."""
     return precision == "bf16" or (precision == "auto" and device.type == "cuda")
+
+
+def wants_fixed_shapes(device: torch.device) -> bool:
+    """Whether every step is to have the same shapes, at the price of bars that do not count: a
+    GPU can repeat what it has recorded then (CUDA graphs). To a CPU the short chunk at the end of a
+    span is less work, and nothing else."""
+    return device.type == "cuda"
 
 
 def choose_device(wanted: str) -> torch.device:

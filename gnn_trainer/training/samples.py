@@ -78,35 +78,37 @@ class BookDropout:
     """Hides the recorded order book of random bars, so that its absence is nothing unusual."""
 
     def __init__(
-        self, graph: GraphSequence, scaler: Scaler, share: float, device: torch.device
+        self,
+        graph: GraphSequence,
+        scaler: Scaler,
+        share: float,
+        history_bars: int,
+        device: torch.device,
     ) -> None:
-        names = graph.feature_names
         book = {feature.name for feature in FEATURES if feature.group == "book"}
-        columns = [place for place, name in enumerate(names) if name in book]
-        absent_F = np.full((1, 1, len(names)), np.nan, dtype=np.float32)
-        if HAS_BOOK in names:
-            absent_F[..., names.index(HAS_BOOK)] = 0.0
-        self._absent = torch.from_numpy(scaler.apply(absent_F)[..., columns]).to(device)
-        self._columns = columns
-        self._share = share if scaler.used_F[columns].any() else 0.0
-        self._bars = graph.num_bars
-        self._hidden_T = torch.zeros(graph.num_bars, dtype=torch.bool, device=device)
+        is_book_F = np.array([name in book for name in graph.feature_names])
+        absent_F = np.full((1, 1, len(is_book_F)), np.nan, dtype=np.float32)
+        if HAS_BOOK in graph.feature_names:
+            absent_F[..., graph.feature_names.index(HAS_BOOK)] = 0.0
+        self._is_book_F = torch.from_numpy(is_book_F).to(device)
+        self._absent_11F = torch.from_numpy(scaler.apply(absent_F)).to(device)
+        self._share = share if scaler.used_F[is_book_F].any() else 0.0
+        self._history_bars = history_bars  # those in front of the first bar have no book
+        hidden = torch.zeros(history_bars + graph.num_bars, dtype=torch.bool)
+        self._hidden_T11 = hidden[:, None, None].to(device)
 
     def draw(self, rng: np.random.Generator) -> None:
         """Choose the bars whose books are hidden from now on."""
-        self._hidden_T.copy_(torch.from_numpy(rng.random(self._bars) < self._share))
+        drawn_T11 = self._hidden_T11[self._history_bars :]
+        drawn_T11.copy_(torch.from_numpy(rng.random(drawn_T11.shape) < self._share))
 
-    def __call__(self, x_TNF: Tensor, stop: int) -> Tensor:
-        """A copy of the bars that end before `stop`, with hidden books; the input itself when no
+    def __call__(self, x_TNF: Tensor, start: int) -> Tensor:
+        """A copy of `InputTensors.chunk(start, ...)` with hidden books; the input itself when no
         book was ever recorded."""
         if self._share == 0.0:
             return x_TNF
-        bars = min(stop, len(x_TNF))  # those in front of the first one have no book
-        hidden_T = self._hidden_T[stop - bars : stop, None, None]
-        x = x_TNF.clone()
-        newest = x[len(x) - bars :]
-        newest[..., self._columns] = torch.where(hidden_T, self._absent, newest[..., self._columns])
-        return x
+        hidden_T11 = self._hidden_T11[start : start + len(x_TNF)]
+        return torch.where(hidden_T11 & self._is_book_F, self._absent_11F, x_TNF)
 
 
 class TargetTensors:
@@ -123,6 +125,7 @@ class TargetTensors:
         direction = direction_classes(graph.ret_TN, graph.sigma_TN, threshold, labels)
         in_sigmas = np.where(usable, graph.ret_TN / graph.sigma_TN, 0.0)
         self.usable_TN = torch.from_numpy(usable).to(device)
+        self._bar_T1 = torch.arange(graph.num_bars, device=device).unsqueeze(1)
         self._usable_T: BoolArray = np.any(usable, axis=1)
         self._rank_TN = _on(device, normal_scores(graph.ret_TN, usable).astype(np.float32))
         self._return_TN = _on(device, in_sigmas.astype(np.float32))
@@ -140,9 +143,8 @@ class TargetTensors:
         rows = slice(start, stop)
         known_CN = self.usable_TN[rows] & rows_T[rows, None]
         if counted is not None:
-            first, behind = counted
-            known_CN[: first - start] = False
-            known_CN[behind - start :] = False
+            bar_C1 = self._bar_T1[rows]
+            known_CN &= (bar_C1 >= counted[0]) & (bar_C1 < counted[1])
         return Targets(
             rank_CN=self._rank_TN[rows],
             direction_CN=self._direction_TN[rows],

@@ -42,7 +42,7 @@ from gnn_trainer.training.loss import Targets, training_loss
 from gnn_trainer.training.samples import InputTensors, TargetTensors
 from gnn_trainer.training.step import take_step
 
-NUM_FEATURES, NEIGHBOURS, REFRESH_BARS = 27, 8, 24
+NUM_FEATURES, REFRESH_BARS = 27, 24
 EDGE_NAMES = ("co-movement", "lead 1", "lead 2", "lead 3", "flow", "volume")
 HOUR_MS = 3_600_000
 CPU = torch.device("cpu")
@@ -62,6 +62,7 @@ class Shape:
     model: ModelConfig
     bars: int
     symbols: int = 100
+    neighbours: int = 8
 
 
 JUDGED = Shape(
@@ -76,7 +77,7 @@ def random_market(shape: Shape) -> GraphSequence:
     bars, symbols = shape.bars + 64, shape.symbols
     refreshes = -(-bars // REFRESH_BARS)
     merit_RNN = rng.random((refreshes, symbols, symbols))
-    leader_RNk = np.argpartition(merit_RNN, -NEIGHBOURS, axis=-1)[..., -NEIGHBOURS:]
+    leader_RNk = np.argpartition(merit_RNN, -shape.neighbours, axis=-1)[..., -shape.neighbours :]
     open_time_T = HOUR_MS * np.arange(bars, dtype=np.int64)
     ret_TN = 0.01 * rng.standard_normal((bars, symbols))
     return GraphSequence(

@@ -1,12 +1,14 @@
 """How costs grow with symbols and with bars: `python -m benchmarks.scaling [--small]`.
 
-CPU seconds of features, graph and one epoch of training on generated markets of 1h bars; at full
-size, a few minutes, as curves in benchmarks/scaling.svg too. Power of growth: 1 is linear.
+CPU seconds of features, graph and one epoch of training on generated markets of 1h bars, and of
+training steps on random numbers by edges (symbols times neighbours); at full size, a few minutes,
+as curves in benchmarks/scaling.svg too. The power of growth: 1 is linear.
 """
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import matplotlib as mpl
@@ -15,6 +17,8 @@ from matplotlib.figure import Figure as Picture
 
 from benchmarks.experiments import generated_frame
 from benchmarks.figures import Figure, main
+from benchmarks.side_by_side import Contestant, in_turns
+from benchmarks.training import DEFAULT, Shape, ours
 from gnn_trainer.exchange.config import ExchangeConfig
 from gnn_trainer.exchange.generated import GeneratedMarket
 from gnn_trainer.features.build import build_features
@@ -33,6 +37,7 @@ PICTURE = Path(__file__).with_name("scaling.svg")
 STAGES = ("features", "graph", "training epoch")
 EPOCHS = 3
 ROUNDS = 3  # of features and graph; the fastest counts
+LINEAR = 1.15  # powers up to this count as linear: short epochs scatter by a tenth
 
 
 @dataclass(frozen=True)
@@ -59,23 +64,45 @@ def lines(small: bool) -> list[Figure]:
             f"scaling: {stage}, power of {curve.along}",
             curve.power(stage),
             "",
+            LINEAR if stage.startswith("training") else None,
+            more_is_better=False,
             note=", ".join(
-                f"{size:,}: {cpu_s:.2f} s"
-                for size, cpu_s in zip(curve.sizes, curve.cpu_s[stage], strict=True)
+                f"{size:,}: {seconds:.{2 if seconds > 0.1 else 3}f} s"
+                for size, seconds in zip(curve.sizes, cpu_s, strict=True)
             ),
         )
         for curve in curves
-        for stage in STAGES
+        for stage, cpu_s in curve.cpu_s.items()
     ]
 
 
-def measured(small: bool) -> tuple[Curve, Curve]:
+def measured(small: bool) -> tuple[Curve, ...]:
     symbols = (10, 20, 50, 100) if small else (10, 20, 50, 100, 200, 400)
     bars = (1000, 2000, 4000) if small else (1000, 2000, 4000, 8000, 16_000)
     return (
         _curve("symbols", "2,000 bars", symbols, [_costs(count, 2000) for count in symbols]),
         _curve("bars", "20 symbols", bars, [_costs(20, count) for count in bars]),
+        *_steps(),
     )
+
+
+def _steps() -> tuple[Curve, Curve]:
+    """A training step by edges: of more symbols, and of more neighbours of 500 symbols."""
+    by_symbols = [replace(DEFAULT, symbols=count) for count in (20, 50, 100, 200, 500)]
+    by_neighbours = [replace(DEFAULT, symbols=500, neighbours=count) for count in (4, 8, 16, 32)]
+    shapes = dict.fromkeys((*by_symbols, *by_neighbours))
+    costs = in_turns([Contestant(_name(shape), partial(ours, shape)) for shape in shapes])
+
+    def curve(fixed: str, along: Sequence[Shape]) -> Curve:
+        sizes = tuple(shape.symbols * shape.neighbours for shape in along)
+        cpu_s = [costs[_name(shape)].cpu_s for shape in along]
+        return Curve("symbols x neighbours", fixed, sizes, {f"training step, {fixed}": cpu_s})
+
+    return curve("8 neighbours", by_symbols), curve("500 symbols", by_neighbours)
+
+
+def _name(shape: Shape) -> str:
+    return f"{shape.symbols} symbols, {shape.neighbours} neighbours"
 
 
 def _curve(
@@ -129,11 +156,11 @@ def _epoch(graph: GraphSequence) -> float:
 
 
 def draw(curves: Sequence[Curve], path: Path) -> None:
-    """Both curves side by side, log-log."""
+    """All curves side by side, log-log."""
     with mpl.rc_context({"svg.hashsalt": "scaling", "svg.fonttype": "none"}):
-        picture = Picture(figsize=(10, 4), layout="constrained")
+        picture = Picture(figsize=(16, 4), layout="constrained")
         for axes, curve in zip(picture.subplots(1, len(curves)), curves, strict=True):
-            for stage in STAGES:
+            for stage in curve.cpu_s:
                 label = f"{stage}, power {curve.power(stage):.2f}"
                 axes.loglog(curve.sizes, curve.cpu_s[stage], marker="o", label=label)
             axes.set_xlabel(f"{curve.along} ({curve.fixed})")

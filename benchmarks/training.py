@@ -42,7 +42,7 @@ from gnn_trainer.training.loss import Targets, training_loss
 from gnn_trainer.training.samples import InputTensors, TargetTensors
 from gnn_trainer.training.step import take_step
 
-NUM_FEATURES, NEIGHBOURS, REFRESH_BARS = 27, 8, 24
+NUM_FEATURES, REFRESH_BARS = 27, 24
 EDGE_NAMES = ("co-movement", "lead 1", "lead 2", "lead 3", "flow", "volume")
 HOUR_MS = 3_600_000
 CPU = torch.device("cpu")
@@ -62,6 +62,7 @@ class Shape:
     model: ModelConfig
     bars: int
     symbols: int = 100
+    neighbours: int = 8
 
 
 JUDGED = Shape(
@@ -76,7 +77,7 @@ def random_market(shape: Shape) -> GraphSequence:
     bars, symbols = shape.bars + 64, shape.symbols
     refreshes = -(-bars // REFRESH_BARS)
     merit_RNN = rng.random((refreshes, symbols, symbols))
-    leader_RNk = np.argpartition(merit_RNN, -NEIGHBOURS, axis=-1)[..., -NEIGHBOURS:]
+    leader_RNk = np.argpartition(merit_RNN, -shape.neighbours, axis=-1)[..., -shape.neighbours :]
     open_time_T = HOUR_MS * np.arange(bars, dtype=np.int64)
     ret_TN = 0.01 * rng.standard_normal((bars, symbols))
     return GraphSequence(
@@ -104,7 +105,7 @@ def random_market(shape: Shape) -> GraphSequence:
 class Material:
     """One shape's network, optimiser and tensors; the last `shape.bars` bars are trained on."""
 
-    def __init__(self, shape: Shape) -> None:
+    def __init__(self, shape: Shape, device: torch.device = CPU) -> None:
         self.shape = shape
         self.graph = random_market(shape)
         with torch.random.fork_rng():
@@ -115,11 +116,14 @@ class Material:
             for parameter in self.network.parameters():  # leave the quiet start
                 if parameter.dim() > 1:
                     nn.init.normal_(parameter, std=0.1)
-        self.optimizer = torch.optim.AdamW(self.ensemble.parameters(), lr=1e-3, fused=True)
+        self.ensemble.to(device)
+        self.optimizer = torch.optim.AdamW(
+            self.ensemble.parameters(), lr=1e-3, fused=True, capturable=device.type == "cuda"
+        )
         self.scaler = fit_scaler(self.graph.x_TNF, self.graph.mask_TN)
-        self.inputs = InputTensors(self.graph, self.scaler, self.network.history_bars, CPU)
-        self.targets = TargetTensors(self.graph, 0.5, LabelConfig(horizon=1), CPU)
-        self.all_T = torch.ones(self.graph.num_bars, dtype=torch.bool)
+        self.inputs = InputTensors(self.graph, self.scaler, self.network.history_bars, device)
+        self.targets = TargetTensors(self.graph, 0.5, LabelConfig(horizon=1), device)
+        self.all_T = torch.ones(self.graph.num_bars, dtype=torch.bool, device=device)
         self.x_TNF = torch.from_numpy(self.scaler.apply(self.graph.x_TNF))
 
     @property
@@ -148,14 +152,14 @@ class Material:
         return data
 
 
-def ours(shape: Shape, *, reduced: bool = False) -> Work:
-    material = Material(shape)
+def ours(shape: Shape, *, reduced: bool = False, device: torch.device = CPU) -> Work:
+    material = Material(shape, device)
     first, behind = material.first, material.graph.num_bars
 
-    def step() -> None:
+    def step() -> Tensor:
         inputs = material.inputs.chunk(first, behind)
         targets = material.targets_of(first, behind)
-        take_step(
+        return take_step(
             material.ensemble,
             material.optimizer,
             inputs,

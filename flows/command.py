@@ -42,6 +42,10 @@ _PREFECT_DEFAULTS = {  # prefect.toml says the same to `prefect` commands in the
     "PREFECT_LOGGING_TO_API_WHEN_MISSING_FLOW": "ignore",
 }
 TRAINS = "Train a graph neural network of a market and publish it."
+_UNDER_TORCHRUN = ConfigError(
+    "torchrun would make several whole runs of this; start one and say --fit.processes: it has "
+    "torchrun start the processes that share the fitting"
+)
 LAST_RESORT_S = 25.0  # Kubernetes kills 30 s after SIGTERM
 
 
@@ -68,6 +72,8 @@ def prepare(argv: Sequence[str], description: str = TRAINS) -> Command:
         from gnn_trainer.check import run_check
 
         sys.exit(run_check(flags))
+    if "TORCHELASTIC_RUN_ID" in os.environ:
+        sys.exit(_refuse(_UNDER_TORCHRUN))
     opened = ExitStack()
     stop = StopController()
     opened.enter_context(obeying_signals(stop))

@@ -9,6 +9,7 @@ GnnTrainerError
  |   |   +- RateLimited          told to wait: `retry_after_s`
  |   +- ServiceBanned            HTTP 418: stop asking until `until_ms`
  +- TrainingDiverged     the loss is not finite; never retried with the same seed
+ +- ProcessLost          a process that shared the fitting ended; the checkpoint is kept
  +- ArtifactError        a published model is incomplete, altered or from an unknown format
  +- StopRequested        somebody asked this run to end; not a failure
 
@@ -74,6 +75,10 @@ class ServiceBanned(ServiceError):
 
 class TrainingDiverged(GnnTrainerError):
     """The loss became infinite or NaN."""
+
+
+class ProcessLost(GnnTrainerError):
+    """A process that shared the fitting ended without saying why: killed, or out of memory."""
 
 
 class ArtifactError(GnnTrainerError):

@@ -69,7 +69,13 @@ def rehearsal_plan(plan: FitPlan) -> FitPlan:
     """The run's own plan, made short."""
     members = min(REHEARSED_MEMBERS, plan.fit.members)
     brief = plan.fit.model_copy(
-        update={"members": members, "batch_bars": 64, "device": "cpu", "patience": REHEARSED_EPOCHS}
+        update={
+            "members": members,
+            "batch_bars": 64,
+            "device": "cpu",
+            "processes": 1,
+            "patience": REHEARSED_EPOCHS,
+        }
     )
     return replace(plan, fit=brief, epochs=REHEARSED_EPOCHS, learning_rate=REHEARSED_RATE)
 

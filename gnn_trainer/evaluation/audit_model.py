@@ -7,7 +7,7 @@ span. What reproduces without the test span did not use it.
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -152,7 +152,7 @@ def _replay(
         fit(
             bars_of(graph, 0, stop),
             split.first(stop),
-            plan,
+            replace(plan, fit=plan.fit.model_copy(update={"processes": 1})),
             on_progress=heard.append,
             should_stop=lambda: bool(heard) or should_stop(),
         )

@@ -115,14 +115,11 @@ class _Attend(torch.autograd.Function):
         weight_CNkh = svt_CN3H.new_empty(num_bars, num_symbols, slots, heads)
         given = (svt_CN3H, edges.leader_RNk, edge_RNkH, modulation_RNkh, attention_H)
         ctx.save_for_backward(*given, edges.refresh_C, weight_CNkh)
-        *arrays, refresh = _arrays(*given, edges.refresh_C)
-        units = (0,) * (len(attention_H) // heads)
-        results = _arrays(message_CNH, weight_CNkh)
+        read, refresh = _by_head(*given), edges.refresh_C.numpy()
+        results = _arrays(message_CNH.unflatten(-1, (heads, -1)), weight_CNkh)
         _in_blocks(
             _blocks(refresh),
-            lambda _, first, behind: kernels.attend(
-                *arrays, units, refresh, first, behind, *results
-            ),
+            lambda _, first, behind: kernels.attend(*read, refresh, first, behind, *results),
         )
         return message_CNH
 
@@ -133,22 +130,31 @@ class _Attend(torch.autograd.Function):
 
         *given, refresh_C, weight_CNkh = ctx.saved_tensors
         svt_CN3H, _, edge_RNkH, modulation_RNkh, attention_H = given
-        *arrays, refresh = _arrays(*given, refresh_C)
-        units = (0,) * (len(attention_H) // modulation_RNkh.shape[-1])
-        read = (*arrays, units, refresh)
-        weight, d_message = _arrays(weight_CNkh, d_message_CNH)
+        _, _, slots, heads = modulation_RNkh.shape
+        read, refresh = _by_head(*given), refresh_C.numpy()
         blocks = _blocks(refresh)
         d_svt_CN3H = torch.empty_like(svt_CN3H, memory_format=torch.contiguous_format)
         d_edge_BNkH = edge_RNkH.new_zeros(len(blocks), *edge_RNkH.shape[1:])
         d_modulation_BNkh = edge_RNkH.new_zeros(len(blocks), *modulation_RNkh.shape[1:])
         d_attention_BH = edge_RNkH.new_zeros(len(blocks), len(attention_H))
-        d_svt, *summed = _arrays(d_svt_CN3H, d_edge_BNkH, d_modulation_BNkh, d_attention_BH)
-        _in_blocks(
-            blocks,
-            lambda block, first, behind: kernels.attend_backward(
-                *read, first, behind, weight, d_message, d_svt, *(part[block] for part in summed)
-            ),
+        weight, d_message, d_svt, *summed = _arrays(
+            weight_CNkh,
+            d_message_CNH.unflatten(-1, (heads, -1)),
+            d_svt_CN3H.unflatten(-1, (3, heads, -1)),
+            d_edge_BNkH.unflatten(-1, (heads, -1)),
+            d_modulation_BNkh,
+            d_attention_BH.unflatten(-1, (heads, -1)),
         )
+
+        def add_up(block: int, first: int, behind: int) -> None:
+            mixed, d_mixed = (np.empty(d_svt.shape[-1], np.float32) for _ in range(2))
+            room = (mixed, d_mixed, np.empty((slots, heads), np.float32))
+            sums = (part[block] for part in summed)
+            kernels.attend_backward(
+                *read, refresh, first, behind, *room, weight, d_message, d_svt, *sums
+            )
+
+        _in_blocks(blocks, add_up)
         refresh_B = refresh_C[[first for first, _ in blocks]]
         return (
             d_svt_CN3H,
@@ -189,6 +195,25 @@ class _Hear(torch.autograd.Function):
             lambda _, first, behind: kernels.hear_backward(*arrays, first, behind, d_heard, d_said),
         )
         return d_said_CND, None, None
+
+
+def _by_head(
+    svt_CN3H: Tensor,
+    leader_RNk: Tensor,
+    edge_RNkH: Tensor,
+    modulation_RNkh: Tensor,
+    attention_H: Tensor,
+) -> tuple[Any, ...]:
+    """As `kernels` read them: units by head, and a tuple as long as a head has units."""
+    heads = modulation_RNkh.shape[-1]
+    arrays = _arrays(
+        svt_CN3H.unflatten(-1, (3, heads, -1)),
+        leader_RNk,
+        edge_RNkH.unflatten(-1, (heads, -1)),
+        modulation_RNkh,
+        attention_H.unflatten(-1, (heads, -1)),
+    )
+    return *arrays, (0,) * (len(attention_H) // heads)
 
 
 def _arrays(*tensors: Tensor) -> tuple[Array, ...]:

@@ -56,10 +56,11 @@ def save_checkpoint(path: Path, state: FitState, identity: str) -> None:
 
 def load_checkpoint(path: Path, state: FitState, identity: str) -> bool:
     """Put a checkpoint of the same identity into `state`; False if there is none to use."""
+    device = next(state.network.parameters()).device
     try:
         with safe_open(path, framework="pt") as file:
             record = json.loads(file.metadata()["state"])
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+            tensors = {name: file.get_tensor(name).to(device) for name in file.keys()}  # noqa: SIM118
     except (FileNotFoundError, SafetensorError):
         return False
     if record["identity"] != identity:

@@ -33,6 +33,13 @@ class FitConfig(BaseModel):
     device: Literal["auto", "cpu", "cuda"] = Field(
         "auto", description="Where to train; auto is the GPU if there is one."
     )
+    processes: int = Field(
+        1,
+        ge=1,
+        le=64,
+        description="Processes that share every step, started by the run itself: one per GPU of "
+        "its machine; on a CPU they share its cores.",
+    )
     precision: Literal["auto", "fp32", "bf16"] = Field(
         "auto",
         description="Of matrix products while fitting; auto is bf16 on a GPU and fp32 on a CPU.",

@@ -4,8 +4,10 @@ import logging
 import math
 import time
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 import torch
@@ -23,15 +25,20 @@ from gnn_trainer.progress import Progress, ProgressListener
 from gnn_trainer.training.checkpoint import FitState, load_checkpoint, save_checkpoint
 from gnn_trainer.training.config import FitConfig
 from gnn_trainer.training.inference import run_network
+from gnn_trainer.training.processes import Job, fit_in_processes
 from gnn_trainer.training.rank_ic import mean_rank_ic
 from gnn_trainer.training.samples import (
     BookDropout,
     InputTensors,
     TargetTensors,
+    most_refreshes,
     shuffled_chunks,
+    span_of,
+    widened,
 )
 from gnn_trainer.training.start import start_plain
 from gnn_trainer.training.step import take_step
+from gnn_trainer.training.team import ALONE, Team
 from gnn_trainer.training.trained import EpochRecord, TrainedModel
 
 logger = logging.getLogger(__name__)
@@ -66,19 +73,58 @@ def fit(
 ) -> TrainedModel:
     """Fit on the training span, stop on the validation span; the test span is not looked at.
 
-    A `checkpoint` written by a fit of the same `identity` is carried on from; the final weights
-    are then those of an uninterrupted fit, bit for bit on CPU. `should_stop` is asked before
-    every batch; the checkpoint then holds the last whole epoch, for `best_so_far`.
+    With `plan.fit.processes` above one, processes of their own share every step. A `checkpoint`
+    written by a fit of the same `identity` is carried on from; the final weights are then those of
+    an uninterrupted fit, bit for bit on CPU. `should_stop` is asked before every batch; the
+    checkpoint then holds the last whole epoch, for `best_so_far`.
 
     Raises:
         TrainingDiverged: the loss is not finite.
         DataError: no usable row in the training or validation span.
         StopRequested: `should_stop` said yes.
+        ConfigError: more processes than GPUs.
+        ProcessLost: one of the processes ended without a word.
     """
-    session = _Session(graph, split, plan, should_stop)
+    if plan.fit.processes == 1:
+        return fit_in_team(
+            graph,
+            split,
+            plan,
+            ALONE,
+            on_progress=on_progress,
+            checkpoint=checkpoint,
+            identity=identity,
+            should_stop=should_stop,
+            clock=clock,
+        )
+    with TemporaryDirectory(prefix="gnn-trainer-fit-") as folder:
+        path = checkpoint or Path(folder) / "fit.safetensors"
+        fit_in_processes(
+            Job(graph, split, plan, path, identity), Path(folder), on_progress, should_stop
+        )
+        model = best_so_far(graph, split, plan, checkpoint=path, identity=identity)
+    assert model is not None
+    return model
+
+
+def fit_in_team(
+    graph: GraphSequence,
+    split: Split,
+    plan: FitPlan,
+    team: Team,
+    *,
+    on_progress: ProgressListener,
+    checkpoint: Path | None = None,
+    identity: str = "",
+    should_stop: Callable[[], bool] = lambda: False,
+    clock: Callable[[], float] = time.monotonic,
+) -> TrainedModel:
+    """`fit` as one of the processes of a team; the first one alone writes and tells."""
+    session = _Session(graph, split, plan, should_stop, team)
     state = session.start()
     if checkpoint and load_checkpoint(checkpoint, state, identity):
         logger.info("carrying on after epoch %d of %s", state.epoch, checkpoint.name)
+    team.follow_first([*state.network.state_dict().values(), *state.average.values()])
     while state.epoch < plan.epochs and not _has_stalled(state, plan.fit.patience):
         began = clock()
         loss = session.train_epoch(state)
@@ -87,9 +133,10 @@ def fit(
         if state.best_epoch == 0 or val_rank_ic > _best(state) + MIN_GAIN:
             state.best_epoch = state.epoch
             state.best = {name: value.clone() for name, value in state.average.items()}
-        if checkpoint:
-            save_checkpoint(checkpoint, state, identity)
-        on_progress(_progress(state, plan))
+        if team.rank == 0:
+            if checkpoint:
+                save_checkpoint(checkpoint, state, identity)
+            on_progress(_progress(state, plan))
     return session.finish(state)
 
 
@@ -98,7 +145,7 @@ def best_so_far(
 ) -> TrainedModel | None:
     """The best epoch of a fit that was cut short; None without a checkpoint of this identity."""
     session = _Session(graph, split, plan)
-    state = session.start()
+    state = session.blank()
     return session.finish(state) if load_checkpoint(checkpoint, state, identity) else None
 
 
@@ -111,15 +158,16 @@ class _Session:
         split: Split,
         plan: FitPlan,
         should_stop: Callable[[], bool] = lambda: False,
+        team: Team = ALONE,
     ) -> None:
         self.graph, self.split, self.plan = graph, split, plan
-        self.should_stop = should_stop
+        self.should_stop, self.team = should_stop, team
         self.device = choose_device(plan.fit.device)
         self.reduced = is_reduced(plan.fit.precision, self.device)
         train_TN = graph.mask_TN & split.train_T[:, None]
         self.scaler: Scaler = fit_scaler(graph.x_TNF, train_TN)
         self.threshold = fit_class_threshold(graph.labels, split.train_T, plan.labels)
-        with torch.random.fork_rng():
+        with self._generators():
             torch.manual_seed(plan.seed)
             self.network = Ensemble(
                 plan.model,
@@ -132,8 +180,18 @@ class _Session:
             [_index(graph.feature_names, name) for name in graph.edge_readings],
             _index(graph.edge_names, COMOVEMENT),
         )
-        self.inputs = InputTensors(graph, self.scaler, self.network.history_bars, self.device)
-        self.hide_books = BookDropout(graph, self.scaler, plan.fit.book_dropout, self.device)
+        fixed = wants_fixed_shapes(self.device)
+        self.step_bars = min(plan.fit.batch_bars, graph.num_bars) if fixed else 1
+        self.inputs = InputTensors(
+            graph,
+            self.scaler,
+            self.network.history_bars,
+            self.device,
+            most_refreshes(graph, team.longest_share(self.step_bars)) if fixed else 1,
+        )
+        self.hide_books = BookDropout(
+            graph, self.scaler, plan.fit.book_dropout, self.network.history_bars, self.device
+        )
         self.targets = TargetTensors(graph, self.threshold, plan.labels, self.device)
         self.train_T = torch.from_numpy(split.train_T).to(self.device)
         for name, rows_T in (("training", split.train_T), ("validation", split.validation_T)):
@@ -145,6 +203,10 @@ class _Session:
 
     def start(self) -> FitState:
         start_plain(self.network, self.inputs, self.targets, self.train_T)
+        return self.blank()
+
+    def blank(self) -> FitState:
+        """A state without history around the network as it is."""
         optimizer = torch.optim.AdamW(
             self.network.parameters(),
             lr=self.plan.learning_rate,
@@ -167,8 +229,9 @@ class _Session:
             if self.targets.any_in(start, stop, self.split.train_T)
         ]
         losses = []
-        with torch.random.fork_rng():
+        with self._generators():
             torch.manual_seed(int(rng.integers(2**31)))
+            self.hide_books.draw(rng)
             self.network.train()
             for index, (start, stop) in enumerate(chunks):
                 if self.should_stop():
@@ -179,9 +242,12 @@ class _Session:
         return self._mean_of(losses, state)
 
     def _step(self, state: FitState, start: int, stop: int) -> Tensor:
-        inputs = self.inputs.chunk(start, stop)
-        inputs = replace(inputs, x_TNF=self.hide_books(inputs.x_TNF))
-        targets = self.targets.chunk(start, stop, self.train_T)
+        span, mine = span_of(self.split.train_T), self.team.share_of(start, stop)
+        whole = widened(start, stop, self.step_bars, span)
+        share = widened(*mine, self.team.longest_share(self.step_bars), span)
+        inputs = self.inputs.chunk(*share)
+        inputs = replace(inputs, x_TNF=self.hide_books(inputs.x_TNF, share[0]))
+        targets = self.targets.chunk(*share, self.train_T, counted=mine)
         loss = take_step(
             self.network,
             state.optimizer,
@@ -189,6 +255,8 @@ class _Session:
             targets,
             clip_norm=self.plan.fit.clip_norm,
             reduced=self.reduced,
+            known_SN=self.targets.chunk(*whole, self.train_T, counted=(start, stop)).known_CN,
+            team=self.team,
         )
         state.step += 1
         _average_into(state.average, self.network, self.plan.fit.ema_decay, state.step)
@@ -207,7 +275,14 @@ class _Session:
         return float(values.mean())
 
     def validate(self, state: FitState) -> float:
-        """RankIC of the averaged weights on the validation span."""
+        """RankIC of the averaged weights on the validation span, the first process's for all."""
+        skill = torch.zeros((), dtype=torch.float64, device=self.device)
+        if self.team.rank == 0:
+            skill.fill_(self._rank_ic(state))
+        self.team.follow_first([skill])
+        return float(skill)
+
+    def _rank_ic(self, state: FitState) -> float:
         weights = _copy(self.network)
         self.network.load_state_dict(state.average)
         rows = np.flatnonzero(self.split.validation_T)
@@ -217,6 +292,12 @@ class _Session:
         known = self.targets.usable_TN[start:stop].cpu().numpy()
         known = known & self.split.validation_T[start:stop, None]
         return mean_rank_ic(rank_CN, self.graph.ret_TN[start:stop], known)
+
+    def _generators(self) -> AbstractContextManager[None]:
+        """In it, torch's generators may be seeded; behind it they are as they were."""
+        return torch.random.fork_rng(
+            [torch.cuda.current_device()] if self.device.type == "cuda" else []
+        )
 
     def finish(self, state: FitState) -> TrainedModel:
         self.network.load_state_dict(state.best)
@@ -239,6 +320,13 @@ def is_reduced(precision: str, device: torch.device) -> bool:
     """Whether to multiply in bfloat16. `auto` does on CUDA only: docs/experiments.md has what it
     is worth on a CPU."""
     return precision == "bf16" or (precision == "auto" and device.type == "cuda")
+
+
+def wants_fixed_shapes(device: torch.device) -> bool:
+    """Whether every step is to have the same shapes, at the price of bars that do not count: a
+    GPU can repeat what it has recorded then (CUDA graphs). To a CPU the short chunk at the end of a
+    span is less work, and nothing else."""
+    return device.type == "cuda"
 
 
 def choose_device(wanted: str) -> torch.device:

@@ -14,7 +14,7 @@ from torch import Tensor
 from gnn_trainer.features.registry import FEATURES
 from gnn_trainer.features.scaler import Scaler
 from gnn_trainer.graph.sequence import GraphSequence
-from gnn_trainer.market.frame import BoolArray, FloatArray, IntArray
+from gnn_trainer.market.frame import BoolArray, FloatArray
 from gnn_trainer.market.labels import LabelConfig, direction_classes
 from gnn_trainer.model.edges import Edges
 from gnn_trainer.training.loss import Targets
@@ -31,65 +31,84 @@ class Inputs:
 
 
 class InputTensors:
-    """Scaled features and edges on the device; chunks are views."""
+    """Scaled features and edges on the device; chunks are views.
+
+    A chunk has at least `refreshes` graphs, older ones than it needs if need be, so that chunks
+    of one length can be had with edges of one shape.
+    """
 
     def __init__(
-        self, graph: GraphSequence, scaler: Scaler, history_bars: int, device: torch.device
+        self,
+        graph: GraphSequence,
+        scaler: Scaler,
+        history_bars: int,
+        device: torch.device,
+        refreshes: int = 1,
     ) -> None:
         scaled = torch.from_numpy(scaler.apply(graph.x_TNF))
         before = torch.zeros(history_bars, *scaled.shape[1:])  # the scaler's "not available"
         self._x_TNF = torch.cat((before, scaled)).to(device)
-        self._leader_RNk = _on(device, graph.leader_RNk)
-        self._attr_RNkE = _on(device, graph.edge_attr_RNkE)
+        # Bars before the first graph hear nobody: they have an empty one.
+        self._leader_RNk = _behind_empty(graph.leader_RNk, refreshes, -1).to(device)
+        self._attr_RNkE = _behind_empty(graph.edge_attr_RNkE, refreshes, 0).to(device)
+        self._row_T = torch.from_numpy(graph.refreshes_of(0, graph.num_bars) + refreshes).to(device)
         self._graph = graph
         self._history_bars = history_bars
-        self._device = device
+        self._refreshes = refreshes
 
     def chunk(self, start: int, stop: int) -> Inputs:
         """Bars start..stop-1 with the history in front of them."""
         x_TNF = self._x_TNF[start : stop + self._history_bars]
-        return Inputs(x_TNF, self._edges(self._graph.refreshes_of(start, stop)))
+        refresh_C = self._graph.refreshes_of(start, stop)
+        behind = int(refresh_C[-1]) + self._refreshes + 1
+        first = min(int(refresh_C[0]) + self._refreshes, behind - self._refreshes)
+        rows_C = self._row_T[start:stop] - first
+        return Inputs(
+            x_TNF, Edges(self._leader_RNk[first:behind], self._attr_RNkE[first:behind], rows_C)
+        )
 
-    def _edges(self, refresh_C: IntArray) -> Edges:
-        drawn = refresh_C[refresh_C >= 0]
-        first, behind = (int(drawn[0]), int(drawn[-1]) + 1) if len(drawn) else (0, 0)
-        leader_RNk = self._leader_RNk[first:behind]
-        attr_RNkE = self._attr_RNkE[first:behind]
-        rows_C = refresh_C - first
-        if len(drawn) < len(refresh_C):  # bars before the first graph hear nobody
-            leader_RNk = torch.cat(
-                (leader_RNk.new_full((1, *leader_RNk.shape[1:]), -1), leader_RNk)
-            )
-            attr_RNkE = torch.cat((attr_RNkE.new_zeros(1, *attr_RNkE.shape[1:]), attr_RNkE))
-            rows_C = np.where(refresh_C < 0, 0, rows_C + 1)
-        rows = torch.from_numpy(rows_C).to(self._device, non_blocking=True)
-        return Edges(leader_RNk, attr_RNkE, rows)
+
+def most_refreshes(graph: GraphSequence, bars: int) -> int:
+    """How many graphs so many consecutive bars have between them at the most."""
+    refresh_T = graph.refreshes_of(0, graph.num_bars)
+    return int((refresh_T[bars - 1 :] - refresh_T[: len(refresh_T) - bars + 1]).max()) + 1
 
 
 class BookDropout:
     """Hides the recorded order book of random bars, so that its absence is nothing unusual."""
 
     def __init__(
-        self, graph: GraphSequence, scaler: Scaler, share: float, device: torch.device
+        self,
+        graph: GraphSequence,
+        scaler: Scaler,
+        share: float,
+        history_bars: int,
+        device: torch.device,
     ) -> None:
-        names = graph.feature_names
         book = {feature.name for feature in FEATURES if feature.group == "book"}
-        columns = [place for place, name in enumerate(names) if name in book]
-        absent_F = np.full((1, 1, len(names)), np.nan, dtype=np.float32)
-        if HAS_BOOK in names:
-            absent_F[..., names.index(HAS_BOOK)] = 0.0
-        self._absent = torch.from_numpy(scaler.apply(absent_F)[..., columns]).to(device)
-        self._columns = columns
-        self._share = share if scaler.used_F[columns].any() else 0.0
+        is_book_F = np.array([name in book for name in graph.feature_names])
+        absent_F = np.full((1, 1, len(is_book_F)), np.nan, dtype=np.float32)
+        if HAS_BOOK in graph.feature_names:
+            absent_F[..., graph.feature_names.index(HAS_BOOK)] = 0.0
+        self._is_book_F = torch.from_numpy(is_book_F).to(device)
+        self._absent_11F = torch.from_numpy(scaler.apply(absent_F)).to(device)
+        self._share = share if scaler.used_F[is_book_F].any() else 0.0
+        self._history_bars = history_bars  # those in front of the first bar have no book
+        hidden = torch.zeros(history_bars + graph.num_bars, dtype=torch.bool)
+        self._hidden_T11 = hidden[:, None, None].to(device)
 
-    def __call__(self, x_TNF: Tensor) -> Tensor:
-        """A copy with hidden books; the input itself when no book was ever recorded."""
+    def draw(self, rng: np.random.Generator) -> None:
+        """Choose the bars whose books are hidden from now on."""
+        drawn_T11 = self._hidden_T11[self._history_bars :]
+        drawn_T11.copy_(torch.from_numpy(rng.random(drawn_T11.shape) < self._share))
+
+    def __call__(self, x_TNF: Tensor, start: int) -> Tensor:
+        """A copy of `InputTensors.chunk(start, ...)` with hidden books; the input itself when no
+        book was ever recorded."""
         if self._share == 0.0:
             return x_TNF
-        hidden_T = torch.rand(len(x_TNF), 1, 1, device=x_TNF.device) < self._share
-        x = x_TNF.clone()
-        x[..., self._columns] = torch.where(hidden_T, self._absent, x[..., self._columns])
-        return x
+        hidden_T11 = self._hidden_T11[start : start + len(x_TNF)]
+        return torch.where(hidden_T11 & self._is_book_F, self._absent_11F, x_TNF)
 
 
 class TargetTensors:
@@ -106,6 +125,7 @@ class TargetTensors:
         direction = direction_classes(graph.ret_TN, graph.sigma_TN, threshold, labels)
         in_sigmas = np.where(usable, graph.ret_TN / graph.sigma_TN, 0.0)
         self.usable_TN = torch.from_numpy(usable).to(device)
+        self._bar_T1 = torch.arange(graph.num_bars, device=device).unsqueeze(1)
         self._usable_T: BoolArray = np.any(usable, axis=1)
         self._rank_TN = _on(device, normal_scores(graph.ret_TN, usable).astype(np.float32))
         self._return_TN = _on(device, in_sigmas.astype(np.float32))
@@ -115,14 +135,21 @@ class TargetTensors:
         """Whether `chunk` would have a target that counts; known without asking the device."""
         return bool((self._usable_T[start:stop] & rows_T[start:stop]).any())
 
-    def chunk(self, start: int, stop: int, rows_T: Tensor) -> Targets:
-        """Labels of bars start..stop-1; only bars marked in `rows_T` count."""
+    def chunk(
+        self, start: int, stop: int, rows_T: Tensor, counted: tuple[int, int] | None = None
+    ) -> Targets:
+        """Labels of bars start..stop-1; only bars marked in `rows_T` count, and of these only
+        counted[0]..counted[1]-1 if that is given."""
         rows = slice(start, stop)
+        known_CN = self.usable_TN[rows] & rows_T[rows, None]
+        if counted is not None:
+            bar_C1 = self._bar_T1[rows]
+            known_CN &= (bar_C1 >= counted[0]) & (bar_C1 < counted[1])
         return Targets(
             rank_CN=self._rank_TN[rows],
             direction_CN=self._direction_TN[rows],
             return_CN=self._return_TN[rows],
-            known_CN=self.usable_TN[rows] & rows_T[rows, None],
+            known_CN=known_CN,
         )
 
 
@@ -146,14 +173,32 @@ def shuffled_chunks(
     rows_T: BoolArray, chunk_bars: int, rng: np.random.Generator
 ) -> Iterator[tuple[int, int]]:
     """Chunks that cover the marked span once, from a random offset, in random order."""
-    first, last = int(np.argmax(rows_T)), len(rows_T) - int(np.argmax(rows_T[::-1]))
+    first, last = span_of(rows_T)
     offset = int(rng.integers(chunk_bars))
     starts = np.arange(first - offset, last, chunk_bars)
     for start in rng.permutation(starts):
         yield max(int(start), first), min(int(start) + chunk_bars, last)
 
 
+def span_of(rows_T: BoolArray) -> tuple[int, int]:
+    """First marked bar and the one behind the last."""
+    return int(np.argmax(rows_T)), len(rows_T) - int(np.argmax(rows_T[::-1]))
+
+
+def widened(start: int, stop: int, bars: int, span: tuple[int, int]) -> tuple[int, int]:
+    """At least `bars` bars of the span, if it has so many, with start..stop-1 among them."""
+    first, last = span
+    begin = max(first, min(start, last - bars))
+    return begin, max(stop, min(begin + bars, last))
+
+
 def _on(device: torch.device, values: npt.NDArray[Any]) -> Tensor:
     """A copy in torch's own memory. Matrix products depend, in their last bits, on where in memory
     a number lies, and numpy's arrays, or those mapped from a file, lie anywhere."""
     return torch.from_numpy(values).clone(memory_format=torch.contiguous_format).to(device)
+
+
+def _behind_empty(values_R: npt.NDArray[Any], refreshes: int, nothing: float) -> Tensor:
+    """The values of all refreshes behind those of so many empty ones."""
+    values = torch.from_numpy(values_R)
+    return torch.cat((values.new_full((refreshes, *values.shape[1:]), nothing), values))

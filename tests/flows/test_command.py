@@ -28,6 +28,14 @@ def run_train(*flags: str, folder: Path, **variables: str) -> subprocess.Complet
     )
 
 
+def test_torchrun_is_told_how_processes_share_a_fit(tmp_path: Path) -> None:
+    refused = run_train(folder=tmp_path, TORCHELASTIC_RUN_ID="none")
+
+    assert refused.returncode == 2
+    assert "--fit.processes" in refused.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_help_names_flags_and_variables_without_importing_anything_heavy(tmp_path: Path) -> None:
     asked = run_train("--help", folder=tmp_path, PYTHONPROFILEIMPORTTIME="1")
 

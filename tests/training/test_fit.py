@@ -244,13 +244,13 @@ def test_hidden_books_look_like_books_never_recorded(market: PlantedMarket) -> N
         x_TNF=features.astype(np.float32),
     )
     scaler = fit_scaler(graph.x_TNF, graph.mask_TN)
-    hide = BookDropout(graph, scaler, 0.5, torch.device("cpu"))
+    hide = BookDropout(graph, scaler, 0.5, 0, torch.device("cpu"))
     x = torch.from_numpy(scaler.apply(graph.x_TNF))
-    with torch.random.fork_rng():
-        torch.manual_seed(0)
-        hidden = hide(x)
+    hide.draw(np.random.default_rng(0))
+    hidden = hide(x, 0)
     changed = (hidden != x).any(dim=-1).all(dim=-1).numpy()
     assert 0.3 < changed[1::2].mean() < 0.7
     assert not changed[::2].any()
     assert torch.equal(hidden[changed][:, :, -2:], x[0, :, -2:].expand(changed.sum(), -1, -1))
     assert torch.equal(hidden[..., :-2], x[..., :-2])
+    assert torch.equal(hide(x[4:9], 4), hidden[4:9])

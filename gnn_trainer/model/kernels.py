@@ -1,33 +1,18 @@
 """The loops of `model.listening`, compiled by numba: one pass where torch makes a dozen.
 
 Letters as in `model.layers`; leaders, edge terms and modulation are those of R refreshes, and
-`refresh_C` says which of them each bar has. `first` and `behind` are the bars to do. The order of
-sums is left to the compiler, which changes nothing from run to run on one machine.
+`refresh_C` says which of them each bar has. `first` and `behind` are the bars to do.
 """
 
-from collections.abc import Callable
-from typing import Any
-
-import numba
 import numpy as np
+
+from gnn_trainer.compiled import compiled
 
 LEAK = np.float32(0.2)  # slope of the leaky ReLU below zero
 NOTHING, ONE, LEAST = np.float32(0.0), np.float32(1.0), np.float32(-np.inf)
 
 
-def _compiled(loops: Callable[..., None]) -> Any:
-    settings: dict[str, Any] = {
-        "nogil": True,  # threads do the blocks
-        "fastmath": {"reassoc", "contract", "nsz", "arcp"},
-        "error_model": "numpy",
-    }
-    try:
-        return numba.njit(cache=True, **settings)(loops)
-    except RuntimeError:  # there is no folder to keep machine code in: compiled in every process
-        return numba.njit(**settings)(loops)
-
-
-@_compiled
+@compiled
 def attend(  # type: ignore[no-untyped-def]
     svt_CN3H, leader_RNk, edge_RNkH, modulation_RNkh, attention_H, units, refresh_C, first, behind,
     message_CNH, weight_CNkh,
@@ -86,7 +71,7 @@ def attend(  # type: ignore[no-untyped-def]
                         message_CNH[bar, n, i] += passing * svt_CN3H[bar, leader, 2 * width + i]
 
 
-@_compiled
+@compiled
 def attend_backward(  # type: ignore[no-untyped-def]
     svt_CN3H, leader_RNk, edge_RNkH, modulation_RNkh, attention_H, units, refresh_C, first, behind,
     weight_CNkh, d_message_CNH, d_svt_CN3H, d_edge_NkH, d_modulation_Nkh, d_attention_H,
@@ -143,7 +128,7 @@ def attend_backward(  # type: ignore[no-untyped-def]
                         d_edge_NkH[n, slot, i] += d_mixed
 
 
-@_compiled
+@compiled
 def hear(  # type: ignore[no-untyped-def]
     said_CND, leader_RNk, weight_RNkG, refresh_C, first, behind, heard_CND
 ):
@@ -167,7 +152,7 @@ def hear(  # type: ignore[no-untyped-def]
                         heard_D[i] += weight * said_D[i]
 
 
-@_compiled
+@compiled
 def hear_backward(  # type: ignore[no-untyped-def]
     leader_RNk, weight_RNkG, refresh_C, first, behind, d_heard_CND, d_said_CND
 ):

@@ -1,0 +1,30 @@
+"""Loops that numba compiles to machine code. Whoever has some has a plain form of them as well."""
+
+from collections.abc import Callable
+from functools import cache
+from importlib.util import find_spec
+from typing import Any
+
+
+@cache
+def numba_is_there() -> bool:
+    """Asked before a module of compiled loops is imported, which takes half a second."""
+    return find_spec("numba") is not None
+
+
+def compiled(loops: Callable[..., None]) -> Any:
+    """A decorator. Machine code is kept beside the sources or in the user's cache folder.
+
+    The order of sums is left to the compiler, which changes nothing from run to run on one machine.
+    """
+    import numba
+
+    settings: dict[str, Any] = {
+        "nogil": True,
+        "fastmath": {"reassoc", "contract", "nsz", "arcp"},
+        "error_model": "numpy",
+    }
+    try:
+        return numba.njit(cache=True, **settings)(loops)
+    except RuntimeError:  # there is no folder to keep machine code in: compiled in every process
+        return numba.njit(**settings)(loops)

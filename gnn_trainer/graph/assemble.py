@@ -1,9 +1,10 @@
 """From features and labels to a GraphSequence; edges at bar t read bars <= t only."""
 
 from collections.abc import Callable, Sequence
+from functools import cache
 
 import numpy as np
-from threadpoolctl import threadpool_limits
+from threadpoolctl import ThreadpoolController
 
 from gnn_trainer.errors import StopRequested
 from gnn_trainer.features.frame import FeatureFrame, Float32Array
@@ -107,8 +108,14 @@ def draw_edges(
     Raises:
         StopRequested: `should_stop`, asked before every redrawing, said yes.
     """
-    with threadpool_limits(1, user_api="blas"):  # the products are too thin to be shared out
+    with _libraries().limit(limits=1, user_api="blas"):  # products are too thin to be shared out
         return _draw(rules, config, relations, should_stop)
+
+
+@cache
+def _libraries() -> ThreadpoolController:
+    """Looked up once: that takes as long as drawing twenty graphs of 100 symbols."""
+    return ThreadpoolController()
 
 
 def _draw(
@@ -176,4 +183,5 @@ def _of_pairs(value_ENN: Float32Array, leader_Nk: Leaders) -> Float32Array:
     num_values, num_symbols, _ = value_ENN.shape
     pair_Nk = leader_Nk * num_symbols + np.arange(num_symbols)[:, None]
     value_ENk = value_ENN.reshape(num_values, -1).take(pair_Nk, axis=1, mode="clip")
-    return np.moveaxis(value_ENk * (leader_Nk >= 0), 0, -1)
+    value_NkE: Float32Array = (value_ENk * (leader_Nk >= 0)).transpose(1, 2, 0)
+    return value_NkE

@@ -96,7 +96,9 @@ def test_a_formula_that_knows(leak: str, run: Run, monkeypatch: pytest.MonkeyPat
 def test_prices_filled_backwards(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     real = log_prices
     monkeypatch.setattr(
-        returns, "log_prices", lambda price_TN, valid_TN: filled_backwards(real(price_TN, valid_TN))
+        ingredients,
+        "log_prices",
+        lambda price_TN, valid_TN: filled_backwards(real(price_TN, valid_TN)),
     )
     assert "residual_lag_0 knows later bars" in run("features")
 

@@ -44,6 +44,8 @@ def random_rules(num_symbols: int, snapshots: int, seed: int = 0) -> tuple[EdgeR
 
 
 def drawing(num_symbols: int, snapshots: int, num_rules: int | None = None) -> Callable[[], object]:
+    """What a process loads once, numba and its machine code, is loaded."""
+    draw_edges(random_rules(2, snapshots=1), CONFIG)
     return partial(draw_edges, random_rules(num_symbols, snapshots)[:num_rules], CONFIG)
 
 

@@ -16,6 +16,8 @@ def compiled(loops: Callable[..., None]) -> Any:
     """A decorator. Machine code is kept beside the sources or in the user's cache folder.
 
     The order of sums is left to the compiler, which changes nothing from run to run on one machine.
+    Slices that are assigned to, as in a[i] = b[i] or a[:] = 0, cost a second of compilation each:
+    write the loop.
     """
     import numba
 

@@ -17,7 +17,8 @@ def arrange(  # type: ignore[no-untyped-def]
     num_bars, num_features, num_symbols = x_TFN.shape
     bar_FN = np.empty((num_features, num_symbols), np.float32)
     for t in range(num_bars):
-        mask_TN[t] = valid_TN[t]
+        for n in range(num_symbols):
+            mask_TN[t, n] = valid_TN[t, n]
         for f in range(num_features):
             for n in range(num_symbols):
                 known = valid_TN[t, n] & (abs(x_TFN[t, f, n]) <= LARGEST)

@@ -33,12 +33,12 @@ def draw(  # type: ignore[no-untyped-def]
 ):  # fmt: skip
     """Fill leader_Nk and strength_ENN."""
     num_rules, num_symbols, _ = strength_ENN.shape
-    factor_E = np.zeros(num_rules, np.float32)
+    factor_E = np.empty(num_rules, np.float32)
     inverse_2N = np.empty((2, num_symbols), np.float32)
     centre_2N = np.empty((2, num_symbols), np.float32)
     weight_2N = np.empty((2, num_symbols), np.float32)
     for rule in range(num_rules):
-        all_bars, squares = bars_E2[rule]
+        all_bars, squares = bars_E2[rule, 0], bars_E2[rule, 1]
         most = TINY
         for side in range(2):
             for n in range(num_symbols):
@@ -73,11 +73,15 @@ def draw(  # type: ignore[no-untyped-def]
     # The best so far are kept in order; every new one sinks to its place. A key is a score's bits,
     # which are ordered as scores are, followed by what makes the first of equals the largest.
     count = leader_Nk.shape[1]
-    best_kN = np.zeros((count, num_symbols), np.int64)
+    best_kN = np.empty((count, num_symbols), np.int64)
     key_N = np.empty(num_symbols, np.int64)
     score_N = np.empty(num_symbols, np.float32)
+    for place in range(count):
+        for n in range(num_symbols):
+            best_kN[place, n] = 0
     for i in range(num_symbols):
-        score_N[:] = NOTHING
+        for n in range(num_symbols):
+            score_N[n] = NOTHING
         for rule in range(num_rules):
             least, factor = np.float32(least_counted_E[rule]), factor_E[rule]
             if least <= ONE:

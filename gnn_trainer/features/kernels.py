@@ -54,16 +54,15 @@ def rank(key_TN, bits, rank_TN):  # type: ignore[no-untyped-def]
     nothing = LARGEST_KEY >> bits
     for t in range(num_bars):
         count = 0
-        while count < num_symbols and key_TN[t, count] >> bits != nothing:
-            count += 1
+        for n in range(num_symbols):
+            count += key_TN[t, n] >> bits != nothing
         top, middle = max(count - 1, 1), 0.5 if count > 1 else 0.0
         first = 0
-        while first < num_symbols:
-            end = first + 1
-            while end < num_symbols and key_TN[t, end] >> bits == key_TN[t, first] >> bits:
-                end += 1
+        for end in range(1, num_symbols + 1):
+            if end < num_symbols and key_TN[t, end] >> bits == key_TN[t, first] >> bits:
+                continue
             place = (first + end - 1) / 2.0
-            shared = place / top - middle if first < count else np.nan
-            for symbol in range(first, end):
-                rank_TN[t, key_TN[t, symbol] & last] = shared
+            shared = np.float32(place / top - middle if first < count else np.nan)
+            for tied in range(first, end):
+                rank_TN[t, key_TN[t, tied] & last] = shared
             first = end

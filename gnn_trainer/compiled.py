@@ -15,6 +15,9 @@ def numba_is_there() -> bool:
 def compiled(loops: Callable[..., None]) -> Any:
     """A decorator. Machine code is kept beside the sources or in the user's cache folder.
 
+    It is made anew when the file of the loops changes, and then only: a constant of another file,
+    if it may ever change, is to be an argument.
+
     The order of sums is left to the compiler, which changes nothing from run to run on one machine.
     Slices that are assigned to, as in a[i] = b[i] or a[:] = 0, cost a second of compilation each:
     write the loop.

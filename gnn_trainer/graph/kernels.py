@@ -6,10 +6,9 @@ Matrices are [leader, follower]: of followers, which lie side by side, many are 
 import numpy as np
 
 from gnn_trainer.compiled import compiled
-from gnn_trainer.graph.correlations import LEAST_SHARE, NOISE_T, TINY
 
-NOTHING, ONE = np.float32(0.0), np.float32(1.0)
-SMALL = np.float32(TINY)
+TINY = 1e-12
+NOTHING, ONE, SMALL = np.float32(0.0), np.float32(1.0), np.float32(TINY)
 LOW_BITS = 32
 
 
@@ -28,8 +27,8 @@ def add_both_unknown(  # type: ignore[no-untyped-def]
 
 @compiled
 def draw(  # type: ignore[no-untyped-def]
-    product_ENN, both_unknown_ENN, moments_E23N, bars_E2, scale, least_counted_E,
-    leader_Nk, strength_ENN,
+    product_ENN, both_unknown_ENN, moments_E23N, bars_E2, scale, noise_t, least_share,
+    least_counted_E, leader_Nk, strength_ENN,
 ):  # fmt: skip
     """Fill leader_Nk and strength_ENN."""
     num_rules, num_symbols, _ = strength_ENN.shape
@@ -50,8 +49,8 @@ def draw(  # type: ignore[no-untyped-def]
                 centre_2N[side, n] = mean * inverse
                 weight_2N[side, n] = scale * (known if side == 0 else known - all_bars)
                 most = max(most, known if side == 0 else TINY)
-        least_weight = np.float32(scale * max(LEAST_SHARE * all_bars, TINY))
-        noise_of_one = np.float32(scale * NOISE_T**2 * squares / most)
+        least_weight = np.float32(scale * max(least_share * all_bars, TINY))
+        noise_of_one = np.float32(scale * noise_t**2 * squares / most)
         least = np.float32(least_counted_E[rule])
         power = NOTHING
         for i in range(num_symbols):

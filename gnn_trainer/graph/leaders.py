@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from gnn_trainer.compiled import numba_is_there
 from gnn_trainer.features.frame import Float32Array
-from gnn_trainer.graph.correlations import TINY, Correlations
+from gnn_trainer.graph.correlations import LEAST_SHARE, NOISE_T, TINY, Correlations
 from gnn_trainer.market.frame import FloatArray
 
 Leaders = npt.NDArray[np.int32]
@@ -35,7 +35,7 @@ def draw(
     num_rules, num_symbols, _ = correlations.product_ENN.shape
     leader_Nk = np.empty((num_symbols, min(neighbours, num_symbols - 1)), np.int32)
     strength_ENN = np.empty((num_rules, num_symbols, num_symbols), np.float32)
-    kernels.draw(*correlations, least_counted_E, leader_Nk, strength_ENN)
+    kernels.draw(*correlations, NOISE_T, LEAST_SHARE, least_counted_E, leader_Nk, strength_ENN)
     return leader_Nk, strength_ENN
 
 

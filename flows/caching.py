@@ -34,7 +34,7 @@ R = TypeVar("R")
 
 FETCHING = ("market", "adapters")
 RELATIONS = ("adapters", "collecting.py", "graph")
-FEATURES = ("market", "features")
+FEATURES = ("market", "features", "compiled.py")
 GRAPH = (*FEATURES, "graph")
 _CALIBRATION = tuple(f"evaluation/{name}.py" for name in ("calibration", "metrics", "novelty"))
 TRAINING = (*GRAPH, "model", "training", *_CALIBRATION, "artifact/bundle.py")

@@ -1,6 +1,5 @@
 """Runs the registry over a frame."""
 
-import math
 import mmap
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
@@ -9,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from gnn_trainer.errors import StopRequested
+from gnn_trainer.features.arrangement import arrange
 from gnn_trainer.features.config import FeatureConfig
 from gnn_trainer.features.frame import FeatureFrame, Float32Array
 from gnn_trainer.features.ingredients import Ingredients
@@ -17,6 +17,7 @@ from gnn_trainer.market.durable import storage_errors
 from gnn_trainer.market.frame import BoolArray, MarketFrame
 
 BLOCK_BARS = 2048  # makes light of the overlap; intermediate results still fit the cache
+_IS_REQUIRED_F = np.array([not feature.is_optional for feature in FEATURES])
 
 
 def build_features(
@@ -39,12 +40,11 @@ def build_features(
         StopRequested: `should_stop`, asked before every block, said yes.
     """
     mask_TN = np.empty((frame.num_bars, frame.num_symbols), np.bool_)
-    shape = (*mask_TN.shape, len(FEATURES))
-    blocks = _blocks(frame, config, mask_TN, should_stop)
-    if folder is None or not math.prod(shape):  # nothing cannot be mapped
-        x_TNF = _joined(blocks, shape)
+    blocks = _blocks(frame, config, should_stop)
+    if folder is None or not mask_TN.size:  # nothing cannot be mapped
+        x_TNF = _joined(blocks, frame.valid_TN, mask_TN)
     else:
-        x_TNF = _filed(blocks, shape, folder)
+        x_TNF = _filed(blocks, frame.valid_TN, mask_TN, folder)
     return FeatureFrame(
         symbols=frame.symbols,
         interval_ms=frame.interval_ms,
@@ -56,57 +56,49 @@ def build_features(
 
 
 def _blocks(
-    frame: MarketFrame,
-    config: FeatureConfig,
-    mask_TN: BoolArray,
-    should_stop: Callable[[], bool],
-) -> Iterator[Float32Array]:
-    """Features [T, N, F] of one stretch of bars after the other, whose masks go to mask_TN."""
+    frame: MarketFrame, config: FeatureConfig, should_stop: Callable[[], bool]
+) -> Iterator[tuple[slice, Float32Array]]:
+    """One stretch of bars after the other, and its features [T, F, N], good until the next ones.
+
+    They are not finite where not available.
+    """
     lookback = longest_lookback(config)
     step = max(BLOCK_BARS, 2 * lookback)
+    room_TFN = np.empty(
+        (min(step, frame.num_bars), len(FEATURES), frame.num_symbols), dtype=np.float32
+    )
     for start in range(0, frame.num_bars, step):
         if should_stop():
             raise StopRequested(f"stopped at bar {start} of {frame.num_bars}")
         first, stop = max(0, start - lookback), min(start + step, frame.num_bars)
-        x_FTN, mask_TN[start:stop] = _compute(frame.bars(first, stop), start - first, config)
-        yield x_FTN.transpose(1, 2, 0)
+        x_TFN = room_TFN[: stop - start]
+        ingredients = Ingredients(frame.bars(first, stop), config)
+        with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+            for place, feature in enumerate(FEATURES):
+                x_TFN[:, place] = feature.compute(ingredients)[start - first :]
+        yield slice(start, stop), x_TFN
 
 
-def _joined(blocks: Iterable[Float32Array], shape: tuple[int, ...]) -> Float32Array:
-    x_TNF = np.empty(shape, np.float32)
-    start = 0
-    for block_TNF in blocks:
-        x_TNF[start : start + len(block_TNF)] = block_TNF
-        start += len(block_TNF)
+def _joined(
+    blocks: Iterable[tuple[slice, Float32Array]], valid_TN: BoolArray, mask_TN: BoolArray
+) -> Float32Array:
+    x_TNF = np.empty((*valid_TN.shape, len(FEATURES)), np.float32)
+    for bars, x_TFN in blocks:
+        arrange(x_TFN, valid_TN[bars], _IS_REQUIRED_F, x_TNF[bars], mask_TN[bars])
     return x_TNF
 
 
-def _filed(blocks: Iterable[Float32Array], shape: tuple[int, ...], folder: Path) -> Float32Array:
+def _filed(
+    blocks: Iterable[tuple[slice, Float32Array]],
+    valid_TN: BoolArray,
+    mask_TN: BoolArray,
+    folder: Path,
+) -> Float32Array:
     with storage_errors(folder), tempfile.TemporaryFile(dir=folder) as file:
-        for block_TNF in blocks:
-            file.write(block_TNF.tobytes())
+        for bars, x_TFN in blocks:
+            x_TNF = np.empty((len(x_TFN), valid_TN.shape[1], len(FEATURES)), np.float32)
+            arrange(x_TFN, valid_TN[bars], _IS_REQUIRED_F, x_TNF, mask_TN[bars])
+            file.write(x_TNF.data)
         file.flush()
         content = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_COPY)
-    return np.ndarray(shape, np.float32, content)
-
-
-def _compute(
-    frame: MarketFrame, history: int, config: FeatureConfig
-) -> tuple[Float32Array, BoolArray]:
-    """Features [F, T, N] of the bars after `history`, and the mask [T, N] of usable rows.
-
-    NaN where not available.
-    """
-    ingredients = Ingredients(frame, config)
-    valid_TN = frame.valid_TN[history:]
-    x_FTN = np.empty((len(FEATURES), *valid_TN.shape), np.float32)
-    mask_TN = valid_TN.copy()
-    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
-        for plane_TN, feature in zip(x_FTN, FEATURES, strict=True):
-            plane_TN[...] = feature.compute(ingredients)[history:]
-            known_TN = np.isfinite(plane_TN)
-            known_TN &= valid_TN
-            plane_TN[~known_TN] = np.nan
-            if not feature.is_optional:
-                mask_TN &= known_TN
-    return x_FTN, mask_TN
+    return np.ndarray((*valid_TN.shape, len(FEATURES)), np.float32, content)

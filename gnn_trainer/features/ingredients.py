@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from gnn_trainer.features.config import FeatureConfig
 from gnn_trainer.features.frame import Float32Array
-from gnn_trainer.features.returns import log_returns, residual_returns
+from gnn_trainer.features.returns import residual_returns, returns_of
 from gnn_trainer.market.frame import BoolArray, FloatArray, MarketFrame
 from gnn_trainer.market.prices import log_prices
 from gnn_trainer.market.rolling import Float, KnownBars, window_sum
@@ -55,7 +55,7 @@ class Ingredients:
     @cached_property
     def return_TN(self) -> FloatArray:
         """In float64, for statistics over the symbols of a bar."""
-        return log_returns(self.frame)
+        return returns_of(self.log_close_TN)
 
     @cached_property
     def short_return_TN(self) -> Float32Array:

@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from gnn_trainer.features.cross_section import row_count, row_sum
 from gnn_trainer.features.frame import Float32Array
 from gnn_trainer.market.frame import FloatArray, MarketFrame
 from gnn_trainer.market.prices import log_prices
@@ -12,8 +13,14 @@ PRIOR_BARS = np.float32(20)  # how many bars of beta 1 the estimate starts from
 
 def log_returns(frame: MarketFrame) -> FloatArray:
     """Log return close to close, r_TN. NaN where this bar or the one before it is invalid."""
-    log_close_TN = log_prices(frame.close_TN, frame.valid_TN)
-    return log_close_TN - lagged(log_close_TN, 1)
+    return returns_of(log_prices(frame.close_TN, frame.valid_TN))
+
+
+def returns_of(log_close_TN: FloatArray) -> FloatArray:
+    """`log_returns` of prices that are logarithms already."""
+    return_TN = np.full_like(log_close_TN, np.nan)
+    np.subtract(log_close_TN[1:], log_close_TN[:-1], out=return_TN[1:])
+    return return_TN
 
 
 def peer_returns(r_TN: FloatArray, bars: KnownBars) -> FloatArray:
@@ -22,8 +29,8 @@ def peer_returns(r_TN: FloatArray, bars: KnownBars) -> FloatArray:
     A symbol is left out of its own market, or its shocks would hide in it when symbols are few.
     """
     filled_TN = bars.filled(r_TN)
-    others_TN = bars.known_TN.sum(axis=1, keepdims=True) - bars.known_TN
-    mean_TN: FloatArray = filled_TN.sum(axis=1, keepdims=True) - filled_TN
+    others_TN = row_count(bars.known_TN) - bars.known_TN
+    mean_TN = row_sum(filled_TN) - filled_TN
     mean_TN /= np.maximum(others_TN, 1)
     return mean_TN
 

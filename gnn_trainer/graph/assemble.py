@@ -1,26 +1,25 @@
 """From features and labels to a GraphSequence; edges at bar t read bars <= t only."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
+from functools import cache
 
 import numpy as np
-from threadpoolctl import threadpool_limits
+from threadpoolctl import ThreadpoolController
 
 from gnn_trainer.errors import StopRequested
 from gnn_trainer.features.frame import FeatureFrame, Float32Array
 from gnn_trainer.features.returns import log_returns
 from gnn_trainer.graph.config import GraphConfig
+from gnn_trainer.graph.correlations import RunningCorrelations
 from gnn_trainer.graph.edges import (
     FLOW_FEATURE,
     RETURN_FEATURES,
     VOLUME_FEATURE,
     EdgeRule,
-    RunningCorrelations,
     Signals,
-    add_up,
-    choose_leaders,
     edge_rules,
-    shrink,
 )
+from gnn_trainer.graph.leaders import Leaders, draw
 from gnn_trainer.graph.relations import (
     PlacedRelations,
     Relations,
@@ -109,8 +108,14 @@ def draw_edges(
     Raises:
         StopRequested: `should_stop`, asked before every redrawing, said yes.
     """
-    with threadpool_limits(1, user_api="blas"):  # the products are too thin to be shared out
+    with _libraries().limit(limits=1, user_api="blas"):  # products are too thin to be shared out
         return _draw(rules, config, relations, should_stop)
+
+
+@cache
+def _libraries() -> ThreadpoolController:
+    """Looked up once: that takes as long as drawing twenty graphs of 100 symbols."""
+    return ThreadpoolController()
 
 
 def _draw(
@@ -120,29 +125,24 @@ def _draw(
     should_stop: Callable[[], bool],
 ) -> tuple[np.ndarray, np.ndarray, IntArray]:
     num_bars, num_symbols = rules[0].follower_TN.shape
+    least_counted_E = np.array([rule.least_counted for rule in rules])
     running = RunningCorrelations(rules, config.half_life_bars)
-    correlation_ENN, noise_ENN = running.correlation_ENN, running.noise_ENN
-    drawn_after = range(config.warmup_bars, num_bars + 1, config.refresh_bars)
+    drawings = running.over(config.warmup_bars, config.refresh_bars)
     edges = _Edges(num_bars)
-    taken = 0
-    for stop in drawn_after:
+    for stop in range(config.warmup_bars, num_bars + 1, config.refresh_bars):
         if should_stop():
+            taken = stop - config.refresh_bars if edges.leaders else 0
             raise StopRequested(f"stopped at bar {taken} of {num_bars}")
-        running.advance(taken, stop)
-        running.correlate()
-        taken = stop
-        score_NN = add_up(_merits(rules, correlation_ENN, noise_ENN))
-        leader_Nk, _ = choose_leaders(score_NN, config.neighbours)
+        leader_Nk, strength_ENN = draw(next(drawings), least_counted_E, config.neighbours)
         if relations is None:
-            edges.add(stop - 1, leader_Nk, _attributes(correlation_ENN, noise_ENN, leader_Nk))
+            edges.add(stop - 1, leader_Nk, _of_pairs(strength_ENN, leader_Nk) / EDGE_UNIT)
             continue
         last = min(stop - 1 + config.refresh_bars, num_bars)
         for bar in (stop - 1, *relations.changes(stop - 1, last)):
             value_NNA = relations.at(bar)
             both_Nk = add_leaders(leader_Nk, value_NNA, config.relation_neighbours)
-            measured = _attributes(correlation_ENN, noise_ENN, both_Nk)
-            related = _of_pairs(np.moveaxis(value_NNA, -1, 0), both_Nk)
-            related = related * (both_Nk >= 0)[..., None]
+            measured = _of_pairs(strength_ENN, both_Nk) / EDGE_UNIT
+            related = _of_pairs(value_NNA.transpose(2, 1, 0), both_Nk)
             edges.add(bar, both_Nk, np.concatenate((measured, related), axis=-1))
     if not edges.leaders:
         count = min(config.neighbours, num_symbols - 1)
@@ -151,46 +151,37 @@ def _draw(
             count += min(config.relation_neighbours, num_symbols)
             num_attrs += len(relations.names)
         empty = (0, num_symbols, count)
-        return np.empty(empty, np.int32), np.empty((*empty, num_attrs), np.float32), edges.refresh_T
-    return np.stack(edges.leaders), np.stack(edges.attrs), edges.refresh_T
+        return (
+            np.empty(empty, np.int32),
+            np.empty((*empty, num_attrs), np.float32),
+            edges.refresh_T(),
+        )
+    return np.stack(edges.leaders), np.stack(edges.attrs), edges.refresh_T()
 
 
 class _Edges:
     """The refreshes drawn so far, and which of them holds at each bar."""
 
     def __init__(self, num_bars: int) -> None:
-        self.leaders: list[np.ndarray] = []
-        self.attrs: list[np.ndarray] = []
-        self.refresh_T = np.full(num_bars, -1, dtype=np.int64)
+        self.leaders: list[Leaders] = []
+        self.attrs: list[Float32Array] = []
+        self._first_bars: list[int] = []
+        self._num_bars = num_bars
 
-    def add(self, first_bar: int, leader_Nk: np.ndarray, attr_NkE: np.ndarray) -> None:
-        self.refresh_T[first_bar:] = len(self.leaders)
+    def add(self, first_bar: int, leader_Nk: Leaders, attr_NkE: Float32Array) -> None:
         self.leaders.append(leader_Nk)
         self.attrs.append(attr_NkE)
+        self._first_bars.append(first_bar)
+
+    def refresh_T(self) -> IntArray:
+        bar_T = np.arange(self._num_bars)
+        return np.searchsorted(np.array(self._first_bars, np.int64), bar_T, side="right") - 1
 
 
-def _merits(
-    rules: Sequence[EdgeRule], correlation_ENN: Float32Array, noise_ENN: Float32Array
-) -> Iterator[Float32Array]:
-    """What each rule says for every pair, one after the other in the same place."""
-    merit_NN = np.empty_like(correlation_ENN[0])
-    for rule, correlation, noise in zip(rules, correlation_ENN, noise_ENN, strict=True):
-        if rule.chosen_for != "none":
-            yield shrink(rule.merit(correlation, out=merit_NN), noise)
-
-
-def _attributes(
-    correlation_ENN: Float32Array, noise_ENN: Float32Array, leader_Nk: np.ndarray
-) -> Float32Array:
-    """Shrunken correlations of the chosen pairs, [N, k, E]; 0 where there is no edge."""
-    correlation = _of_pairs(correlation_ENN, leader_Nk)
-    strength = shrink(np.abs(correlation), _of_pairs(noise_ENN, leader_Nk))
-    attributes: Float32Array = np.copysign(strength, correlation) / EDGE_UNIT
-    return attributes * (leader_Nk >= 0)[..., None]
-
-
-def _of_pairs(value_ENN: np.ndarray, leader_Nk: np.ndarray) -> np.ndarray:
-    """Values of the chosen pairs, [N, k, E]; those of any pair where there is no edge."""
+def _of_pairs(value_ENN: Float32Array, leader_Nk: Leaders) -> Float32Array:
+    """Values [rule, leader, follower] of the chosen pairs, [N, k, E]; 0 where there is no edge."""
     num_values, num_symbols, _ = value_ENN.shape
-    pair_Nk = np.arange(num_symbols)[:, None] * num_symbols + np.maximum(leader_Nk, 0)
-    return np.moveaxis(value_ENN.reshape(num_values, -1).take(pair_Nk, axis=1), 0, -1)
+    pair_Nk = leader_Nk * num_symbols + np.arange(num_symbols)[:, None]
+    value_ENk = value_ENN.reshape(num_values, -1).take(pair_Nk, axis=1, mode="clip")
+    value_NkE: Float32Array = (value_ENk * (leader_Nk >= 0)).transpose(1, 2, 0)
+    return value_NkE

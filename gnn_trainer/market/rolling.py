@@ -42,15 +42,17 @@ class KnownBars:
         (count_TN,) = _doubled_sums(self.known_TN.astype(np.int16), (window,))
         return count_TN
 
-    def weight(self, window: int) -> npt.NDArray[np.float32]:
+    def weights(self, windows: Sequence[int]) -> list[npt.NDArray[np.float32]]:
         """What turns a window's sum into its mean; NaN where too few of its bars are known."""
-        if window not in self._weights:
-            count_TN = self.count(window)
+        new = [window for window in windows if window not in self._weights]
+        assert max(new, default=0) <= LONGEST_WINDOW
+        counts = _doubled_sums(self.known_TN.astype(np.int16), new) if new else []
+        for window, count_TN in zip(new, counts, strict=True):
             with np.errstate(divide="ignore"):
                 weight_TN = np.divide(np.float32(1.0), count_TN, dtype=np.float32)
             weight_TN[count_TN < _least(window, self._min_share)] = np.nan
             self._weights[window] = weight_TN
-        return self._weights[window]
+        return [self._weights[window] for window in windows]
 
     def sum(self, x_TN: npt.NDArray[Float], window: int) -> npt.NDArray[Float]:
         """Trailing sum of what is known; 0 where nothing is."""
@@ -60,7 +62,8 @@ class KnownBars:
     def means(self, x_TN: npt.NDArray[Float], windows: Sequence[int]) -> list[npt.NDArray[Float]]:
         """Trailing means over each window; NaN where too few of its bars are known."""
         sums = _doubled_sums(self.filled(x_TN), windows)
-        return [sum_TN * self.weight(window) for sum_TN, window in zip(sums, windows, strict=True)]
+        weights = self.weights(windows)
+        return [sum_TN * weight_TN for sum_TN, weight_TN in zip(sums, weights, strict=True)]
 
 
 def lagged(x_TN: npt.NDArray[Float], bars: int) -> npt.NDArray[Float]:

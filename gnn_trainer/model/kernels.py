@@ -2,48 +2,18 @@
 
 Letters as in `model.layers`, and D units of a head; leaders, edge terms and modulation are those
 of R refreshes, and `refresh_C` says which of them each bar has. `first` and `behind` are the bars
-to do. The order of sums is left to the compiler, which changes nothing from run to run on one
-machine.
+to do.
 """
 
-from collections.abc import Callable
-from typing import Any
-
-import numba
 import numpy as np
-from numba.core.compiler import CompilerBase, DefaultPassBuilder
+
+from gnn_trainer.compiled import compiled
 
 LEAK = np.float32(0.2)  # slope of the leaky ReLU below zero
 NOTHING, LEAST = np.float32(0.0), np.float32(-np.inf)
 
 
-class _Apart(CompilerBase):
-    """Arrays given to a function are apart from each other, so sums can be kept in vectors."""
-
-    def define_pipelines(self) -> list[Any]:
-        self.state.flags.noalias = True
-        return [DefaultPassBuilder.define_nopython_pipeline(self.state)]  # type: ignore[no-untyped-call]
-
-
-# A loop of known length is written out before LLVM looks for loops; this finds its vectors then.
-# With `_Apart` it made `attend_backward` twice as fast.
-numba.config.SLP_VECTORIZE = 1  # type: ignore[attr-defined]
-
-
-def _compiled(loops: Callable[..., None]) -> Any:
-    settings: dict[str, Any] = {
-        "nogil": True,  # threads do the blocks
-        "fastmath": {"reassoc", "contract", "nsz", "arcp"},
-        "error_model": "numpy",
-        "pipeline_class": _Apart,
-    }
-    try:
-        return numba.njit(cache=True, **settings)(loops)
-    except RuntimeError:  # there is no folder to keep machine code in: compiled in every process
-        return numba.njit(**settings)(loops)
-
-
-@_compiled
+@compiled
 def attend(  # type: ignore[no-untyped-def]
     svt_CN3hD, leader_RNk, edge_RNkhD, modulation_RNkh, attention_hD, units, refresh_C,
     first, behind, message_CNhD, weight_CNkh,
@@ -99,7 +69,7 @@ def attend(  # type: ignore[no-untyped-def]
                         message_D[unit] += passing * value_D[unit]
 
 
-@_compiled
+@compiled
 def attend_backward(  # type: ignore[no-untyped-def]
     svt_CN3hD, leader_RNk, edge_RNkhD, modulation_RNkh, attention_hD, units, refresh_C,
     first, behind, mixed_D, d_mixed_D, d_score_kh, weight_CNkh, d_message_CNhD,
@@ -167,7 +137,7 @@ def attend_backward(  # type: ignore[no-untyped-def]
                         d_edge_D[unit] += d_mixed_D[unit]
 
 
-@_compiled
+@compiled
 def hear(  # type: ignore[no-untyped-def]
     said_CND, leader_RNk, weight_RNkG, refresh_C, first, behind, heard_CND
 ):
@@ -191,7 +161,7 @@ def hear(  # type: ignore[no-untyped-def]
                         heard_D[i] += weight * said_D[i]
 
 
-@_compiled
+@compiled
 def hear_backward(  # type: ignore[no-untyped-def]
     leader_RNk, weight_RNkG, refresh_C, first, behind, d_heard_CND, d_said_CND
 ):

@@ -8,7 +8,6 @@ import itertools
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
-from importlib.util import find_spec
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -18,6 +17,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 from torch.nn import functional as fn
 
+from gnn_trainer.compiled import numba_is_there
 from gnn_trainer.model.edges import Edges
 
 LEAK = 0.2  # slope of the leaky ReLU below zero, as in GATv2
@@ -88,13 +88,8 @@ def gather_leaders(h_CNH: Tensor, leader_CNk: Tensor) -> Tensor:
     return h_CNH.reshape(-1, width).index_select(0, rows).view(*leader_CNk.shape, width)
 
 
-@cache
-def _numba_is_there() -> bool:
-    return find_spec("numba") is not None
-
-
 def _compiled_for(tensor: Tensor) -> bool:
-    return tensor.device.type == "cpu" and _numba_is_there()
+    return tensor.device.type == "cpu" and numba_is_there()
 
 
 class _Attend(torch.autograd.Function):

@@ -5,7 +5,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from gnn_trainer.graph.config import GraphConfig
-from gnn_trainer.graph.edges import NOISE_T, SIGNAL_CLIP, EdgeRule
+from gnn_trainer.graph.correlations import NOISE_T, SIGNAL_CLIP
+from gnn_trainer.graph.edges import EdgeRule
 from gnn_trainer.market.frame import FloatArray
 
 

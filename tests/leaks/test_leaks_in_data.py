@@ -3,6 +3,7 @@
 Every leak is a variant of the real function; the run is made anew with it, as a run would be.
 """
 
+import itertools
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -18,6 +19,7 @@ from gnn_trainer.features import build, cross_section, ingredients, registry, re
 from gnn_trainer.features.frame import FeatureFrame
 from gnn_trainer.features.ingredients import Ingredients
 from gnn_trainer.graph import assemble, edges
+from gnn_trainer.graph.correlations import RunningCorrelations
 from gnn_trainer.graph.relations import ALWAYS, place_relations
 from gnn_trainer.market import assembly, labels
 from gnn_trainer.market.frame import FloatArray, MarketFrame
@@ -94,7 +96,9 @@ def test_a_formula_that_knows(leak: str, run: Run, monkeypatch: pytest.MonkeyPat
 def test_prices_filled_backwards(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     real = log_prices
     monkeypatch.setattr(
-        returns, "log_prices", lambda price_TN, valid_TN: filled_backwards(real(price_TN, valid_TN))
+        ingredients,
+        "log_prices",
+        lambda price_TN, valid_TN: filled_backwards(real(price_TN, valid_TN)),
     )
     assert "residual_lag_0 knows later bars" in run("features")
 
@@ -167,12 +171,12 @@ def test_a_graph_of_the_end_of_its_month(run: Run, monkeypatch: pytest.MonkeyPat
 
 
 def test_a_graph_of_all_bars(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    real = edges.RunningCorrelations.advance
+    real = RunningCorrelations.over
 
-    def everything(self: Any, start: int, stop: int) -> None:
-        real(self, start, stop if start else self.num_bars)
+    def everything(self: Any, first: int, every: int) -> Any:
+        return itertools.repeat(next(real(self, self.num_bars, every)))
 
-    monkeypatch.setattr(edges.RunningCorrelations, "advance", everything)
+    monkeypatch.setattr(RunningCorrelations, "over", everything)
     assert "edge rule flow_lead knows later bars" in run("edges")
 
 

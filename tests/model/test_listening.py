@@ -90,5 +90,5 @@ def _with_threads(threads: int, work: Callable[[], list[Tensor]]) -> list[Tensor
 def test_without_numba_the_plain_form_does_it(
     words: Words, edges: Edges, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(listening, "_numba_is_there", lambda: False)
+    monkeypatch.setattr(listening, "numba_is_there", lambda: False)
     assert torch.equal(listening.attend(words, edges), listening.attend_plain(words, edges))

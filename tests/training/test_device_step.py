@@ -76,7 +76,7 @@ def with_books(graph: GraphSequence) -> GraphSequence:
 @pytest.fixture(scope="module")
 def pretended_gpu() -> Iterator[pytest.MonkeyPatch]:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(listening, "_numba_is_there", lambda: False)
+        patch.setattr(listening, "numba_is_there", lambda: False)
         patch.setattr("gnn_trainer.training.fit.wants_fixed_shapes", lambda device: True)
         patch.setattr(nn.Module, "to", lambda module, device: module)  # fakes cannot be moved
         yield patch

@@ -1,6 +1,7 @@
 """Recorded candles behind the exchange: any Parquet file of them, nothing made up but the book."""
 
 import logging
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +19,7 @@ logger = logging.getLogger(__name__)
 REQUIRED_COLUMNS = ("symbol", "open_time", "open", "high", "low", "close", "volume")
 _QUOTES = ("USDT", "USDC", "BUSD", "FDUSD", "TUSD", "BTC", "ETH", "BNB", "EUR", "TRY")
 _MAX_DECIMALS = 8
+_USUAL_FUNDING_HOURS = 8
 _NOW_WITHIN_BAR = 7 / 60
 
 
@@ -40,8 +42,11 @@ class ReplayedMarket:
         self._tables = {
             str(key[0]): rows for key, rows in table.partition_by("symbol", as_dict=True).items()
         }
-        self._listings = tuple(_listing(name, rows) for name, rows in self._tables.items())
         self._funding = _read_funding(config.replay.with_name("funding.parquet"))
+        self._listings = tuple(
+            replace(_listing(name, rows), funding_hours=_hours_between(self.funding(name)))
+            for name, rows in self._tables.items()
+        )
         newest_ms = int(table["open_time"].to_numpy().max())
         inside_newest_ms = newest_ms + int(_NOW_WITHIN_BAR * self.interval_ms)
         self.now_ms = inside_newest_ms if config.now_ms is None else config.now_ms
@@ -142,6 +147,13 @@ def _read_funding(path: Path) -> pl.DataFrame:
     return pl.DataFrame(
         schema={"symbol": pl.String, "funding_time": pl.Int64, "funding_rate": pl.Float64}
     )
+
+
+def _hours_between(funding: FundingHistory) -> int:
+    """The last two settlements; 8 where there are not two."""
+    if len(funding.time) < 2:
+        return _USUAL_FUNDING_HOURS
+    return max(1, round(int(funding.time[-1] - funding.time[-2]) / INTERVAL_MS["1h"]))
 
 
 def _listing(symbol: str, rows: pl.DataFrame) -> Listing:

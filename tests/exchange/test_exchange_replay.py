@@ -90,7 +90,7 @@ def test_funding_beside_the_candles_is_served(candle_file: Path) -> None:
     pl.DataFrame(
         {
             "symbol": ["ETHUSDT"] * 2,
-            "funding_time": [START_MS - 8 * 3_600_000, START_MS],
+            "funding_time": [START_MS - 4 * 3_600_000 + 11, START_MS + 3],
             "funding_rate": [0.0001, -0.00002],
         }
     ).write_parquet(candle_file.with_name("funding.parquet"))
@@ -99,6 +99,8 @@ def test_funding_beside_the_candles_is_served(candle_file: Path) -> None:
         assert [row["fundingRate"] for row in rows] == ["0.00010000", "-0.00002000"]
         assert [row["markPrice"] for row in rows] == ["", "1800.00000000"]
         assert get(exchange, "/fapi/v1/fundingRate", symbol="BTCUSDT").json() == []
+        (adjusted,) = get(exchange, "/fapi/v1/fundingInfo").json()
+        assert (adjusted["symbol"], adjusted["fundingIntervalHours"]) == ("ETHUSDT", 4)
 
 
 def test_spot_replays_without_a_maintenance_hole(candle_file: Path) -> None:

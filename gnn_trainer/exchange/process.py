@@ -101,19 +101,31 @@ class RunningExchange:
         runner = web.AppRunner(self._application, access_log=None, shutdown_timeout=0.2)
         try:
             await runner.setup()
-            site = web.TCPSite(runner, self._host, self._port)
-            await site.start()
-            self._port = runner.addresses[0][1]
+            assert runner.server is not None  # it is set up
+            server = await self._loop.create_server(runner.server, self._host, self._port)
+            self._port = server.sockets[0].getsockname()[1]
             self._started.set()
             await self._stop.wait()
-            await site.stop()
-            # Who was just being let in is known to the server, which hangs up, a few steps later.
-            await asyncio.sleep(_LET_IN_S)
+            await stop_listening(server)
         except OSError as exc:
             self._failure = exc
         finally:
             self._started.set()
             await runner.cleanup()
+
+
+async def stop_listening(server: asyncio.Server) -> None:
+    """Let nobody in any more, and those who were just being let in become connections.
+
+    A server that closes in between (Python 3.11) leaves them without an owner: nobody hangs up.
+    """
+    loop = asyncio.get_running_loop()
+    for door in server.sockets:
+        loop.remove_reader(door.fileno())
+    await asyncio.sleep(0)
+    server.close()
+    # The connections are known to the application, which hangs up, a few steps later.
+    await asyncio.sleep(_LET_IN_S)
 
 
 def start_exchange(config: ExchangeConfig) -> RunningExchange:

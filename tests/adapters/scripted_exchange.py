@@ -12,6 +12,8 @@ from typing import Any, Self
 
 from aiohttp import web
 
+from gnn_trainer.exchange.process import stop_listening
+
 HOUR_MS = 3_600_000
 NO_DELIVERY_MS = 4_133_404_800_000
 
@@ -127,15 +129,13 @@ class ScriptedExchange:
         app.router.add_get("/{path:.*}", self._handle)
         runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
         await runner.setup()
-        site = web.TCPSite(runner, "127.0.0.1", 0)
-        await site.start()
-        host, port = runner.addresses[0][:2]
+        assert runner.server is not None  # it is set up
+        server = await self._loop.create_server(runner.server, "127.0.0.1", 0)
+        host, port = server.sockets[0].getsockname()
         self.url = f"http://{host}:{port}"
         self._ready.set()
         await self._over.wait()
-        await site.stop()
-        # Who was just being let in is known to the server, which hangs up, a few steps later.
-        await asyncio.sleep(0.01)
+        await stop_listening(server)
         await runner.cleanup()
 
     async def _handle(self, request: web.Request) -> web.StreamResponse:

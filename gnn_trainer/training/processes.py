@@ -29,6 +29,7 @@ from gnn_trainer.graph.sequence import GraphSequence
 from gnn_trainer.machine import settle_process, usable_cores
 from gnn_trainer.market.splits import Split
 from gnn_trainer.progress import Progress, ProgressListener
+from gnn_trainer.training.checkpoint import completed_epochs
 
 if TYPE_CHECKING:
     from gnn_trainer.training.fit import FitPlan
@@ -88,7 +89,7 @@ def fit_in_processes(
             "use as many, or fit.device cpu"
         )
     job.write(folder)
-    epoch = 0
+    epoch = completed_epochs(job.checkpoint, job.identity)
     command = _command(plan.fit.processes, folder)
     with closing(_said_by(command, plan.fit.processes, should_stop)) as told:
         for said in told:

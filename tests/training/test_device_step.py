@@ -4,7 +4,7 @@ The GPU is pretended: torch's fake tensors know their shape and type and nothing
 needs a value, or a shape that depends on one, fails. The loops compiled for CPUs are left out.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -21,7 +21,7 @@ from gnn_trainer.model import listening
 from gnn_trainer.training.fit import _Session
 from gnn_trainer.training.samples import shuffled_chunks
 from gnn_trainer.training.team import Team
-from tests.planted import PlantedMarket, planted_market, small_plan
+from tests.planted import planted_market, small_plan
 
 PRODUCTS = ("aten.mm.", "aten.addmm.", "aten.addmm_.", "aten.bmm.")
 FACTORIES = ("aten.empty.", "aten.zeros.", "aten.ones.", "aten.full.", "aten.arange", "aten.rand.")
@@ -56,11 +56,6 @@ class Recorder(TorchDispatchMode):
         return made
 
 
-@pytest.fixture(scope="module")
-def market() -> PlantedMarket:
-    return planted_market(strength=0.5, num_bars=700)
-
-
 def with_books(graph: GraphSequence) -> GraphSequence:
     """Every other bar has an order book."""
     has_book = np.zeros((*graph.mask_TN.shape, 1), np.float32)
@@ -74,54 +69,41 @@ def with_books(graph: GraphSequence) -> GraphSequence:
 
 
 @pytest.fixture(scope="module")
-def pretended_gpu() -> Iterator[pytest.MonkeyPatch]:
-    with pytest.MonkeyPatch.context() as patch:
+def steps() -> list[list[Call]]:
+    """The operations of each step of an epoch, the short chunks at both ends included, as one of
+    two processes takes them."""
+    market, plan = planted_market(strength=0.5, num_bars=700), small_plan()
+    fit = plan.fit.model_copy(update={"precision": "bf16", "members": 1})
+    rng, found = np.random.default_rng(0), []
+    with pytest.MonkeyPatch.context() as patch, FakeTensorMode(allow_non_fake_inputs=True):
         patch.setattr(listening, "numba_is_there", lambda: False)
         patch.setattr("gnn_trainer.training.fit.wants_fixed_shapes", lambda device: True)
         patch.setattr(nn.Module, "to", lambda module, device: module)  # fakes cannot be moved
-        yield patch
-
-
-def steps(market: PlantedMarket, team: Team, patch: pytest.MonkeyPatch) -> list[list[Call]]:
-    """The operations of each step of an epoch, the short chunks at both ends included."""
-    plan = small_plan()
-    fit = plan.fit.model_copy(update={"precision": "bf16", "members": 1})
-    rng, found = np.random.default_rng(0), []
-    with FakeTensorMode(allow_non_fake_inputs=True):
         graph, split = with_books(market.graph), market.split
-        session = _Session(graph, split, replace(plan, fit=fit), lambda: False, team)
+        session = _Session(graph, split, replace(plan, fit=fit), lambda: False, Apart(1, 2))
         state = session.blank()
         session.hide_books.draw(rng)
         session.network.train()
-        with patch.context() as in_step:
-            for name in (
-                "from_numpy",
-                "tensor",
-                "as_tensor",
-            ):  # would bring something from the host
-                in_step.setattr(torch, name, None)
-            for start, stop in shuffled_chunks(split.train_T, fit.batch_bars, rng):
-                with Recorder() as recorder:
-                    session._step(state, start, stop)
-                found.append(recorder.calls)
+        for name in ("from_numpy", "tensor", "as_tensor"):  # would bring something from the host
+            patch.setattr(torch, name, None)
+        for start, stop in shuffled_chunks(split.train_T, fit.batch_bars, rng):
+            with Recorder() as recorder:
+                session._step(state, start, stop)
+            found.append(recorder.calls)
     return found
 
 
-@pytest.mark.parametrize("size", [1, 2])
-def test_all_steps_of_an_epoch_are_the_same_and_need_no_value(
-    market: PlantedMarket, pretended_gpu: pytest.MonkeyPatch, size: int
-) -> None:
-    _, second, *others = steps(market, Apart(size - 1, size), pretended_gpu)
+def test_all_steps_of_an_epoch_are_the_same_and_need_no_value(steps: list[list[Call]]) -> None:
+    _, second, *others = steps  # the first one makes the optimiser's state
     assert len(others) > 4
     for other in others:
         assert other == second
 
 
 def test_products_of_a_reduced_step_are_in_bfloat16_but_for_the_regressions(
-    market: PlantedMarket, pretended_gpu: pytest.MonkeyPatch
+    steps: list[list[Call]],
 ) -> None:
-    _, second, *_ = steps(market, Apart(), pretended_gpu)
-    products = [types for name, types in second if name.startswith(PRODUCTS)]
+    products = [types for name, types in steps[1] if name.startswith(PRODUCTS)]
     in_fp32 = [types for types in products if types[0][1] == torch.float32]
     assert len(products) > 20
     assert len(in_fp32) == 5  # readings and outputs, their gradients, and that of what was heard

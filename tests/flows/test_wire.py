@@ -83,7 +83,7 @@ def test_a_failure_in_a_task_is_told_after_prefect_knows_it(service: Service) ->
 
     assert_well_told(events, "error")
     assert events[-1]["extra"]["error_type"] == "DataError"
-    assert events[-1]["extra"]["stage"] == "train_model"
+    assert events[-1]["extra"]["stage"] == "assemble_graph"
     assert service.flow_run().state_name == "Failed"
 
 

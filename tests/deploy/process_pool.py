@@ -13,7 +13,7 @@ from uuid import UUID
 
 import yaml
 from prefect.client.orchestration import get_client
-from prefect.client.schemas.objects import FlowRun, StateType
+from prefect.client.schemas.objects import FlowRun, State, StateType
 from prefect.settings import PREFECT_API_URL, PREFECT_LOGGING_TO_API_ENABLED, temporary_settings
 
 from gnn_trainer.config import TrainConfig
@@ -48,13 +48,19 @@ class ProcessPool:
             self._worker.wait_for_line("started!")
         return self._worker
 
-    def new_run(self, service: Service, config: dict[str, Any]) -> UUID:
-        """A run of the deployment as a person or a schedule makes one, with a queue_id."""
+    def new_run(
+        self, service: Service, config: dict[str, Any], state: State[Any] | None = None
+    ) -> UUID:
+        """A run of the deployment as a person or a schedule makes one, with a queue_id.
+
+        Without a `state` it is due now, and any worker takes it.
+        """
         with get_client(sync_client=True) as client:
             run = client.create_flow_run_from_deployment(
                 client.read_deployment_by_name(DEPLOYMENT).id,
                 parameters={"config": TrainConfig.model_validate(config).model_dump(mode="json")},
                 job_variables={"env": service.environ},
+                state=state,
             )
         self.runs.append(run.id)
         return run.id

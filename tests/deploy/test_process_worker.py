@@ -4,12 +4,14 @@ import os
 import signal
 from collections.abc import Iterator
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 from uuid import uuid4
 
 import pytest
 from prefect.client.orchestration import get_client
-from prefect.client.schemas.objects import StateType
+from prefect.client.schemas.objects import State, StateType
 from prefect.states import Cancelling, Pending, Scheduled
 
 from gnn_trainer.exchange.config import GENEROUS_LIMITS, ExchangeConfig
@@ -142,7 +144,9 @@ def test_a_run_outlives_its_worker_and_the_next_worker_takes_the_next_run(
 
 
 def test_what_a_pod_executes_ends_with_exit_code_0(pool: ProcessPool, service: Service) -> None:
-    run_id = pool.new_run(service, SMALL)
+    # Due tomorrow, or a worker of another test may take it first.
+    tomorrow: State[Any] = Scheduled(scheduled_time=datetime.now(UTC) + timedelta(days=1))
+    run_id = pool.new_run(service, SMALL, tomorrow)
     with get_client(sync_client=True) as client:
         client.set_flow_run_state(run_id, Pending(), force=True)
     pod = ("-m", "prefect", "flow-run", "execute")

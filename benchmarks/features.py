@@ -22,7 +22,7 @@ from benchmarks.feature_peers import (
     with_polars,
 )
 from benchmarks.figures import Figure, main
-from benchmarks.side_by_side import Contestant, Cost, in_turns, peak_growth_mb
+from benchmarks.side_by_side import Contestant, beside, in_turns, peak_growth_mb
 from gnn_trainer.features.build import BLOCK_BARS, build_features
 from gnn_trainer.features.registry import feature_names
 
@@ -133,14 +133,6 @@ def lines(small: bool) -> list[Figure]:
             "for any number of bars when features go to a file",
         ),
     ]  # fmt: skip
-
-
-def beside(rival: Cost, ours: Cost) -> str:
-    """The wall times, and how far CPU times spread; beyond 1.5 nobody is judged."""
-    wall = f"wall {rival.wall_s:.2f} s to {ours.wall_s:.2f} s"
-    return (
-        f"{wall}, {rival.wall_s / ours.wall_s:.1f}x; spread {rival.spread:.2f}, {ours.spread:.2f}"
-    )
 
 
 if __name__ == "__main__":

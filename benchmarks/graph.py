@@ -15,7 +15,7 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 from benchmarks.figures import Figure, main
-from benchmarks.side_by_side import Contestant, Cost, in_turns, peak_growth_mb
+from benchmarks.side_by_side import Contestant, beside, in_turns, peak_growth_mb
 from gnn_trainer.graph.assemble import draw_edges
 from gnn_trainer.graph.config import GraphConfig
 from gnn_trainer.graph.edges import EdgeRule, Signals, edge_rules
@@ -164,14 +164,6 @@ def scaling(snapshots: int) -> list[Figure]:
         )
         for size, cost in zip(SIZES, milliseconds, strict=True)
     ]  # fmt: skip
-
-
-def beside(rival: Cost, ours: Cost) -> str:
-    """The wall times, and how far CPU times spread; beyond 1.5 nobody is judged."""
-    wall = f"wall {rival.wall_s:.2f} s to {ours.wall_s:.2f} s"
-    return (
-        f"{wall}, {rival.wall_s / ours.wall_s:.1f}x; spread {rival.spread:.2f}, {ours.spread:.2f}"
-    )
 
 
 if __name__ == "__main__":

@@ -95,3 +95,11 @@ def _status_kb(field: str) -> int:
     lines = Path("/proc/self/status").read_text().splitlines()
     (line,) = (line for line in lines if line.startswith(f"{field}:"))
     return int(line.split()[1])
+
+
+def beside(rival: Cost, ours: Cost) -> str:
+    """The wall times, and how far CPU times spread; beyond 1.5 nobody is judged."""
+    wall = f"wall {rival.wall_s:.2f} s to {ours.wall_s:.2f} s"
+    return (
+        f"{wall}, {rival.wall_s / ours.wall_s:.1f}x; spread {rival.spread:.2f}, {ours.spread:.2f}"
+    )

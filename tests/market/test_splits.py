@@ -172,6 +172,18 @@ def test_within_a_step_only_the_test_span_grows(
     assert later.test_T.sum() == now.test_T.sum() + later_bars
 
 
+@given(splits())
+def test_what_may_be_learned_from_ends_with_the_validation_span(
+    drawn: tuple[np.ndarray, np.ndarray, SplitConfig, Split],
+) -> None:
+    split = drawn[3]
+    learned = split.first(split.num_learned)
+    assert learned.validation_T[-1]
+    assert learned.train_T.sum() == split.train_T.sum()
+    assert learned.validation_T.sum() == split.validation_T.sum()
+    assert not learned.test_T.any()
+
+
 def test_a_step_lays_the_spans_out_as_of_its_beginning() -> None:
     open_time_T, end_time_T = times(1002 + 30, horizon=1)
     step_ms = last_step_ms(int(open_time_T[-1]), 3)
